@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// store keeps JSON records by key, in memory and on disk. A write is on disk
+// (temporary file, fsync, rename, fsync of the directory) before it returns.
+// Keys are paths like iam/111122223333/role/deploy; files are named by the
+// key's hash, since names of parameters may be longer than file names.
+type store struct {
+	dir string
+
+	mu      sync.RWMutex
+	records map[string]json.RawMessage
+}
+
+type storedRecord struct {
+	Key   string          `json:"key"`
+	Value json.RawMessage `json:"value"`
+}
+
+func openStore(dir string) (*store, error) {
+	s := &store{dir: dir, records: make(map[string]json.RawMessage)}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the cloud's records: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cloud's records: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".json") {
+			continue // a write that was cut off before its rename
+		}
+		if err := s.load(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *store) load(path string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the cloud's record: %w", err)
+	}
+	var r storedRecord
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fmt.Errorf("reading the cloud's record %s: %w", path, err)
+	}
+	s.records[r.Key] = r.Value
+	return nil
+}
+
+func (s *store) path(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return filepath.Join(s.dir, hex.EncodeToString(sum[:])+".json")
+}
+
+// get decodes the record into v and says whether there is one.
+func (s *store) get(key string, v any) bool {
+	s.mu.RLock()
+	raw, ok := s.records[key]
+	s.mu.RUnlock()
+	return ok && json.Unmarshal(raw, v) == nil
+}
+
+// put writes the record durably.
+func (s *store) put(key string, v any) error {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding record %s: %w", key, err)
+	}
+	raw, err := json.Marshal(storedRecord{Key: key, Value: value})
+	if err != nil {
+		return fmt.Errorf("encoding record %s: %w", key, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := writeFileDurably(s.path(key), raw); err != nil {
+		return fmt.Errorf("writing record %s: %w", key, err)
+	}
+	s.records[key] = value
+	return nil
+}
+
+// delete removes the record durably; an absent one is no error.
+func (s *store) delete(key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("deleting record %s: %w", key, err)
+	}
+	delete(s.records, key)
+	return syncDir(s.dir)
+}
+
+// deleteAll removes every record whose key keep does not hold on to.
+func (s *store) deleteAll(keep func(key string) bool) error {
+	for _, key := range s.keys("") {
+		if keep(key) {
+			continue
+		}
+		if err := s.delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys lists the keys with a prefix, sorted.
+func (s *store) keys(prefix string) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var keys []string
+	for k := range s.records {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// writeFileDurably replaces path in one step: readers see the old content or
+// the new one, and after it returns a crash does not bring the old one back.
+func writeFileDurably(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // a no-op after the rename
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
