@@ -1,0 +1,58 @@
+package delivery
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Deliverer delivers one agent to one environment. Its ports are all needed,
+// but for Creator (to create a runtime) and Mover (to move a named endpoint).
+type Deliverer struct {
+	Target Target
+	Actor  Actor
+
+	Login      Login
+	Builder    Builder
+	Repository Repository
+	Publisher  Publisher
+	Runtimes   Runtimes
+	Creator    Creator
+	Mover      EndpointMover
+	Invoker    Invoker
+	Logs       Logs
+	Parameters Parameters
+
+	// Observe receives events as they happen. If nil, they are dropped.
+	Observe func(Event)
+	// Now is the clock. If nil, time.Now.
+	Now func() time.Time
+}
+
+func (d *Deliverer) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
+}
+
+func (d *Deliverer) observe(e Event) {
+	if d.Observe != nil {
+		d.Observe(e)
+	}
+}
+
+func (d *Deliverer) note(format string, args ...any) {
+	d.observe(Event{Kind: Note, Text: fmt.Sprintf(format, args...)})
+}
+
+func (d *Deliverer) warn(format string, args ...any) {
+	d.observe(Event{Kind: Warning, Text: fmt.Sprintf(format, args...)})
+}
+
+// validRuntimeID says whether id has the form of AgentCore's runtime ids
+// (facts: Fields).
+func validRuntimeID(id string) bool {
+	ok, err := regexp.MatchString(`^[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}$`, id)
+	return ok && err == nil
+}

@@ -1,0 +1,128 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Lock is the record that keeps two deployers of one environment apart. It
+// lives in the SSM parameter /<agent>/<environment>/lock, created without
+// overwrite. SSM can't delete on a condition, so a lock may be lost in a race
+// of expiries; the version fence makes that harmless.
+type Lock struct {
+	Schema  string    `json:"schema"` // slipway.lock/v1
+	Nonce   string    `json:"nonce"`
+	Owner   string    `json:"owner"`
+	Holder  string    `json:"holder"`
+	Run     string    `json:"run,omitempty"`
+	Since   time.Time `json:"since"`
+	Expires time.Time `json:"expires"`
+	// What the holder set out to do, and what served before: what the next
+	// deployer needs if the holder dies.
+	Revision string   `json:"revision"`
+	Digest   string   `json:"digest"`
+	Previous *Pointer `json:"previous,omitempty"`
+	// Left is set by a holder that was interrupted: where things stand. Such a
+	// lock holds nobody up.
+	Left string `json:"left,omitempty"`
+}
+
+const lockSchema = "slipway.lock/v1"
+
+// free says whether owner may take the lock over.
+func (l Lock) free(owner string, now time.Time) bool {
+	return l.Owner == owner || l.Left != "" || now.After(l.Expires)
+}
+
+// acquire takes the environment's lock, or returns an error of KindLocked
+// that says who holds it. Where a dead or interrupted holder left its lock,
+// what served before *its* delivery is what want comes back to; left is that
+// holder's last word.
+func (d *Deliverer) acquire(ctx context.Context, want *Lock) (left string, err error) {
+	name := d.Target.Parameter("lock")
+	err = d.putLock(ctx, *want, false)
+	if err == nil || !errors.Is(err, ErrExists) {
+		return "", err
+	}
+	held, err := d.readLock(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound): // released this moment
+	case err != nil:
+		return "", err
+	case !held.free(want.Owner, d.now()):
+		return "", lockedError(name, *held)
+	default:
+		left = held.Left
+		if held.Previous != nil {
+			want.Previous = held.Previous
+		}
+	}
+	if err := d.putLock(ctx, *want, true); err != nil {
+		return "", err
+	}
+	now, err := d.readLock(ctx) // somebody may have taken it over beside us
+	if err != nil {
+		return "", err
+	}
+	if now.Nonce != want.Nonce {
+		return "", lockedError(name, *now)
+	}
+	return left, nil
+}
+
+func (d *Deliverer) putLock(ctx context.Context, l Lock, overwrite bool) error {
+	value, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("encoding the lock: %w", err)
+	}
+	return d.Parameters.PutParameter(ctx, d.Target.Parameter("lock"), string(value), overwrite)
+}
+
+func lockedError(name string, held Lock) error {
+	by := held.Holder
+	if held.Run != "" {
+		by += " (" + held.Run + ")"
+	}
+	return &Error{Kind: KindLocked, Op: "taking the lock " + name,
+		Err: fmt.Errorf("%s has held it since %s, until %s at the latest, to deliver %s", by,
+			held.Since.UTC().Format(time.RFC3339), held.Expires.UTC().Format(time.RFC3339), short(held.Revision)),
+		Hints: []string{"wait for it and run this command again",
+			"a holder that died leaves nonce " + held.Nonce + ": delete the parameter " + name + " if it is dead for sure"}}
+}
+
+func (d *Deliverer) readLock(ctx context.Context) (*Lock, error) {
+	value, err := d.Parameters.Parameter(ctx, d.Target.Parameter("lock"))
+	if err != nil {
+		return nil, err
+	}
+	var l Lock
+	if err := json.Unmarshal([]byte(value), &l); err != nil {
+		// Not ours to judge: treated as held by someone unknown, for good.
+		return &Lock{Nonce: "unreadable", Holder: "someone unknown (the lock is not readable)", Expires: d.now().Add(time.Hour)}, nil
+	}
+	return &l, nil
+}
+
+// release gives the lock back if it is still ours. It runs after the verdict,
+// so a failure is a warning.
+func (d *Deliverer) release(ctx context.Context, nonce string) {
+	held, err := d.readLock(ctx)
+	if err == nil && held.Nonce == nonce {
+		err = d.Parameters.DeleteParameter(ctx, d.Target.Parameter("lock"))
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		d.warn("the lock %s could not be released: %v; it expires by itself", d.Target.Parameter("lock"), err)
+	}
+}
+
+// leave marks the lock of an interrupted delivery: it holds nobody up, and
+// tells the next deployer where things stand.
+func (d *Deliverer) leave(ctx context.Context, l Lock, where string) {
+	l.Left = where
+	if err := d.putLock(ctx, l, true); err != nil {
+		d.warn("the lock %s could not be marked: %v", d.Target.Parameter("lock"), err)
+	}
+}

@@ -1,0 +1,103 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+)
+
+// Plan is what a deploy would do, in order, found out by reading alone.
+type Plan struct {
+	Target   Target
+	Revision string
+	Digest   string // "" where the image is still to be built
+	Steps    []PlanStep
+	Changes  []Change
+	Runtime  RuntimeState
+}
+
+// PlanStep is one thing a deploy would do: add (+), change (~) or leave (=).
+type PlanStep struct {
+	Stage  string
+	Action string // "+", "~" or "="
+	Text   string
+}
+
+// Plan reads what a deploy would start from and says what it would do. It
+// writes nothing and builds nothing.
+func (d *Deliverer) Plan(ctx context.Context, opts DeployOptions) (*Plan, error) {
+	r := newRun(d, opts)
+	if err := r.admissible(); err != nil {
+		return nil, err
+	}
+	if _, err := r.credentials(ctx); err != nil {
+		return nil, r.refused(err)
+	}
+	if err := r.look(ctx); err != nil {
+		return nil, r.refused(err)
+	}
+	return r.planned(ctx), nil
+}
+
+// look does what preflight does, short of building and locking.
+func (r *run) look(ctx context.Context) error {
+	if err := r.findRuntime(ctx); err != nil {
+		return err
+	}
+	if err := r.readRelease(ctx); err != nil {
+		return err
+	}
+	var err error
+	if !r.opts.Source.Dirty {
+		if r.image, r.there, err = r.existing(ctx); err != nil {
+			return err
+		}
+	}
+	r.report.Tags = []string{r.tag}
+	if r.there {
+		if err := r.inspectImage(ctx); err != nil {
+			return err
+		}
+	} else {
+		r.report.Digest = "(known after build)"
+	}
+	return r.planUpdate(ctx)
+}
+
+func (r *run) planned(ctx context.Context) *Plan {
+	p := &Plan{Target: r.Target, Revision: r.report.Revision, Changes: r.report.Changes, Runtime: r.report.Runtime}
+	if r.there {
+		p.Digest = r.report.Digest
+	}
+	add := func(stage, action, format string, args ...any) {
+		p.Steps = append(p.Steps, PlanStep{Stage: stage, Action: action, Text: fmt.Sprintf(format, args...)})
+	}
+	if r.there && r.unchanged(ctx) {
+		add(StageUpdate, "=", "%s serves %s already, verified: nothing to do", r.Target.Serving(), short(r.report.Revision))
+		return p
+	}
+	if r.there {
+		add(StageBuild, "=", "the repository has an image for %s: %s", short(r.report.Revision), r.report.Digest)
+	} else {
+		add(StageBuild, "+", "an image for %s, %s", short(r.report.Revision), r.opts.Platform)
+		add(StagePush, "+", "tag %s in %s/%s", r.tag, r.Target.Registry, r.Target.Repository)
+	}
+	switch {
+	case r.create:
+		add(StageUpdate, "+", "runtime %s, version 1, its parameter %s", RuntimeName(r.Target.Agent, r.Target.Environment), r.Target.Parameter("runtime-id"))
+	case r.needsUpdate():
+		add(StageUpdate, "~", "runtime %s: version %s becomes %s", r.report.Runtime.ID, r.live.Version, next(r.live.Version))
+	default:
+		add(StageUpdate, "=", "runtime %s has this configuration, as version %s", r.report.Runtime.ID, r.live.Version)
+	}
+	if !r.Target.Verify.Skip {
+		add(StageVerify, "=", "invoke the new version through DEFAULT in a fresh session")
+	}
+	if r.Target.Endpoint != "" {
+		add(StageEndpoint, "~", "move the endpoint %s to it", r.Target.Endpoint)
+	}
+	if r.Target.MovesLatest {
+		add(StageLatest, "~", "point the tag latest at it")
+	}
+	add(StageRecord, "~", "record the release in %s", r.Target.Parameter("release"))
+	return p
+}

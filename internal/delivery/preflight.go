@@ -1,0 +1,288 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// lockMargin is added to a delivery's own deadlines: past it the holder is
+// taken for dead.
+const lockMargin = 5 * time.Minute
+
+// preflight reads all that a failure could come from, refuses it while
+// nothing has been written, and takes the lock.
+func (r *run) preflight(ctx context.Context) (bool, error) {
+	for _, check := range []func(context.Context) error{r.findRuntime, r.readRelease, r.inspectImage, r.planUpdate} {
+		if err := check(ctx); err != nil {
+			return false, err
+		}
+	}
+	if r.idle = r.unchanged(ctx); r.idle {
+		return false, nil // nothing to do writes nothing, not even a lock
+	}
+	if len(r.report.Changes) > 0 {
+		r.observe(Event{Kind: Diff, Stage: StagePreflight, Changes: r.report.Changes})
+	}
+	return false, r.takeLock(ctx)
+}
+
+// findRuntime reads the runtime's id from SSM and its live configuration.
+func (r *run) findRuntime(ctx context.Context) error {
+	id, err := r.runtimeID(ctx)
+	if errors.Is(err, ErrNotFound) && r.opts.Create {
+		r.create = true
+		return r.creatable()
+	}
+	if err != nil {
+		return err
+	}
+	r.report.Runtime.ID = id
+	return r.readLive(ctx)
+}
+
+// runtimeID reads /<agent>/<environment>/runtime-id and checks its form.
+func (d *Deliverer) runtimeID(ctx context.Context) (string, error) {
+	name := d.Target.Parameter("runtime-id")
+	op := "finding the runtime of " + d.Target.Agent + " in " + d.Target.Environment
+	value, err := d.Parameters.Parameter(ctx, name)
+	if err != nil {
+		e := &Error{Kind: KindRuntime, Op: op, Err: err}
+		if errors.Is(err, ErrNotFound) {
+			e.Hints = []string{"no runtime is registered there yet: an administrator runs slipway deploy --create --env " + d.Target.Environment + " once",
+				"a runtime that exists already is registered by writing its id to the parameter " + name}
+		}
+		return "", e
+	}
+	id := strings.TrimSpace(value)
+	if !validRuntimeID(id) {
+		what := fmt.Sprintf("the parameter %s holds %q", name, excerpt([]byte(value)))
+		if id == "" {
+			what = "the parameter " + name + " is empty"
+		}
+		return "", &Error{Kind: KindRuntime, Op: op, Err: fmt.Errorf("%s, which is no runtime id", what),
+			Hints: []string{"a runtime id looks like customerServiceAgent_dev-a1b2c3d4e5; correct the parameter " + name}}
+	}
+	return id, nil
+}
+
+// readLive reads the runtime and waits while an update of somebody, perhaps
+// of a killed run of ours, is under way.
+func (r *run) readLive(ctx context.Context) error {
+	id := r.report.Runtime.ID
+	doc, err := r.Runtimes.Get(ctx, id, "")
+	if errors.Is(err, ErrNotFound) {
+		return &Error{Kind: KindRuntime, Op: "reading the runtime", Err: err,
+			Hints: []string{"the runtime " + id + " is gone; the parameter " + r.Target.Parameter("runtime-id") + " is stale",
+				"delete that parameter and let an administrator run slipway deploy --create, or write the id of the new runtime to it"}}
+	}
+	if err != nil {
+		return err
+	}
+	if r.live, err = readFacts(doc); err != nil {
+		return err
+	}
+	r.liveDoc = doc
+	r.report.Runtime.Version, r.report.Runtime.Status = r.live.Version, r.live.Status
+	switch r.live.Status {
+	case "READY":
+		return nil
+	case "DELETING", "DELETE_FAILED":
+		return &Error{Kind: KindRuntime, Op: "reading the runtime", Err: fmt.Errorf("%s is %s", id, r.live.Status)}
+	case "UPDATE_FAILED", "CREATE_FAILED":
+		return nil // an update is the way out
+	}
+	r.note("the runtime is %s: waiting for it", r.live.Status)
+	if err := r.ready(ctx, id, ""); err != nil && !errors.Is(err, errUpdateFailed) {
+		return &Error{Kind: KindRuntime, Op: "waiting for the runtime", Err: err}
+	}
+	return r.readLive(ctx)
+}
+
+// readRelease learns which release to come back to, should the new one fail:
+// what serves now, unless takeLock finds that it is what a killed delivery
+// left there.
+func (r *run) readRelease(ctx context.Context) error {
+	if r.create {
+		return nil
+	}
+	var err error
+	if r.release, err = r.recorded(ctx); err != nil {
+		return err
+	}
+	r.good = &Pointer{Version: r.live.Version}
+	if r.release != nil && r.release.Version == r.live.Version {
+		r.good = r.release.pointer()
+	} else {
+		r.good.Digest = r.digestOfURI(ctx, r.live.Artifact.Container.URI)
+	}
+	if r.release != nil && r.release.Failed != nil {
+		r.note("%s was rolled back from %s by %s: %s", r.Target.Environment,
+			short(r.release.Failed.Revision), r.release.By, r.release.Reason)
+	}
+	return nil
+}
+
+// digestOfURI finds out what an image URI names; "" where that can't be told.
+func (r *run) digestOfURI(ctx context.Context, uri string) string {
+	if _, digest, ok := strings.Cut(uri, "@"); ok {
+		return digest
+	}
+	own := r.Target.Registry + "/" + r.Target.Repository + ":"
+	if tag, ok := strings.CutPrefix(uri, own); ok {
+		if digest, err := r.Repository.Resolve(ctx, tag); err == nil {
+			return digest
+		}
+	}
+	return ""
+}
+
+// inspectImage resolves the image to what runs and checks it.
+func (r *run) inspectImage(ctx context.Context) error {
+	compute := r.Target.Compute
+	if !r.create {
+		compute = r.live.compute() // fixed when the runtime was created
+	}
+	img, err := runnable(ctx, r.image, compute.Platforms())
+	if err != nil {
+		return err
+	}
+	facts, err := inspect(ctx, img)
+	if err != nil {
+		return &Error{Kind: KindImage, Op: "reading the image", Err: err}
+	}
+	if err := facts.check(compute); err != nil {
+		return err
+	}
+	r.image = img
+	r.report.Digest, r.report.Platform = facts.Digest, facts.Platform
+	if r.opts.Source.Dirty {
+		r.tag += "-dirty-" + strings.TrimPrefix(facts.Digest, "sha256:")[:12]
+		digest, err := r.Repository.Resolve(ctx, r.tag)
+		r.there = err == nil && digest == facts.Digest
+	}
+	r.report.Tags = []string{r.tag}
+	if r.Target.MovesLatest {
+		r.report.Tags = append(r.report.Tags, latestTag)
+	}
+	return nil
+}
+
+const latestTag = "latest"
+
+// planUpdate works out what the update would change, and refuses what it must
+// not do.
+func (r *run) planUpdate(context.Context) error {
+	if len(r.live.Authorizer) > 0 && present(r.live.Authorizer) && r.Target.BearerToken == "" && !r.Target.Verify.Skip {
+		return &Error{Kind: KindRefused, Op: "preparing the verify",
+			Err:   errors.New("this runtime has a JWT authorizer, and there is no bearer token to verify it with"),
+			Hints: []string{"put one in SLIPWAY_VERIFY_TOKEN", "--skip-verify delivers unverified, which can't be promoted"}}
+	}
+	if r.Target.Reference == ByLatest {
+		r.warn("image_reference: latest names a moving tag: versions made with it can't be rolled back to")
+	}
+	if r.create {
+		return nil
+	}
+	return r.plan()
+}
+
+func (r *run) plan() error {
+	body, dropped, err := edit(r.liveDoc, r.Target.Settings, r.imageURI())
+	if err != nil {
+		return err
+	}
+	if len(dropped) > 0 && !r.opts.Replace {
+		return &Error{Kind: KindRefused, Op: "planning the update",
+			Err:   fmt.Errorf("it would drop what is live: %s", strings.Join(dropped, ", ")),
+			Hints: []string{"--replace drops it; without the null in slipway.yaml it stays"}}
+	}
+	r.body = body
+	r.report.Changes, err = diff(r.liveDoc, body, r.Target.Settings)
+	return err
+}
+
+// imageURI is what the runtime's configuration names the image by.
+func (r *run) imageURI() string {
+	base := r.Target.Registry + "/" + r.Target.Repository
+	switch r.Target.Reference {
+	case ByTag:
+		return base + ":" + r.tag
+	case ByLatest:
+		return base + ":" + latestTag
+	}
+	return base + "@" + r.report.Digest
+}
+
+// needsUpdate says whether the live configuration differs from what it shall
+// be. Where a moving tag names the image, the record knows the digest.
+func (r *run) needsUpdate() bool {
+	if r.create || len(r.report.Changes) > 0 || r.live.Status != "READY" {
+		return true
+	}
+	return r.Target.Reference == ByLatest && (r.release == nil || r.release.Digest != r.report.Digest)
+}
+
+// unchanged says whether the environment serves this very release already,
+// verified, recorded and tagged.
+func (r *run) unchanged(ctx context.Context) bool {
+	p := r.release
+	if p == nil || r.needsUpdate() || !r.there || p.Digest != r.report.Digest ||
+		p.Revision != r.report.Revision || p.Version != r.live.Version || p.Endpoint != r.Target.Serving() {
+		return false
+	}
+	if p.Verdict != Passed && !r.Target.Verify.Skip {
+		return false
+	}
+	if e, err := r.Runtimes.Endpoint(ctx, r.report.Runtime.ID, r.Target.Serving()); err != nil || e.LiveVersion != p.Version {
+		return false
+	}
+	if r.Target.MovesLatest {
+		if digest, err := r.Repository.Resolve(ctx, latestTag); err != nil || digest != r.report.Digest {
+			return false
+		}
+	}
+	r.report.Previous = p.Previous
+	return true
+}
+
+// takeLock takes the environment's lock and writes into it what is about to
+// happen and what served before.
+func (r *run) takeLock(ctx context.Context) error {
+	ready, verify := r.Target.ReadyTimeout, r.Target.VerifyTimeout
+	if ready == 0 {
+		ready = DefaultReadyTimeout
+	}
+	if verify == 0 {
+		verify = DefaultVerifyTimeout
+	}
+	now := r.now().UTC()
+	want := Lock{Schema: lockSchema, Nonce: randomHex(8), Owner: r.owner(), Holder: r.by(), Run: r.Actor.Run,
+		Since: now, Expires: now.Add(2*ready + 2*verify + lockMargin), Revision: r.report.Revision,
+		Digest: r.report.Digest, Previous: r.good}
+	left, err := r.acquire(ctx, &want)
+	if err != nil {
+		return err
+	}
+	r.lock, r.good, r.report.Previous = &want, want.Previous, want.Previous
+	if left != "" {
+		r.note("an earlier delivery was interrupted: %s", left)
+	}
+	return nil
+}
+
+func (r *run) by() string {
+	if r.Actor.Name != "" {
+		return r.Actor.Name
+	}
+	return r.caller.ARN
+}
+
+func (r *run) owner() string {
+	if r.Actor.CI {
+		return r.Actor.Owner
+	}
+	return r.caller.ARN + " " + r.Actor.Owner
+}

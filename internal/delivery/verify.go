@@ -1,0 +1,134 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// verifyError is the agent's failure to prove that it serves.
+type verifyError struct{ reason string }
+
+func (e *verifyError) Error() string { return "the new version does not serve: " + e.reason }
+
+const (
+	measureTries = 4                // answers that say nothing about the agent
+	logPatience  = 10 * time.Second // log lines arrive late
+	logLimit     = 200
+)
+
+// verify invokes version through an endpoint in a fresh session: a running
+// session keeps the code it started with (system: E30). A *verifyError means
+// that the agent failed; any other error that nothing could be measured.
+func (d *Deliverer) verify(ctx context.Context, id, arn, endpoint, version string) error {
+	limit := d.Target.VerifyTimeout
+	if limit == 0 {
+		limit = DefaultVerifyTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	answer, err := d.measure(ctx, arn, endpoint)
+	if err != nil {
+		return err
+	}
+	if err := d.judge(answer); err != nil {
+		return err
+	}
+	// The answer counts only if the endpoint served our version all along.
+	e, err := d.Runtimes.Endpoint(ctx, id, endpoint)
+	if err != nil {
+		return err
+	}
+	if e.LiveVersion != version {
+		return fmt.Errorf("%w: %s serves version %s, expected %s", errForeignVersion, endpoint, e.LiveVersion, version)
+	}
+	return nil
+}
+
+// measure invokes until an answer says something about the agent.
+func (d *Deliverer) measure(ctx context.Context, arn, endpoint string) (Answer, error) {
+	payload := d.Target.Verify.Payload
+	if len(payload) == 0 {
+		payload = []byte(`{"prompt": "ping"}`)
+	}
+	for try := 1; ; try++ {
+		call := Invocation{RuntimeARN: arn, Endpoint: endpoint, Session: "slipway-verify-" + randomHex(16),
+			Payload: payload, Bearer: d.Target.BearerToken}
+		answer, err := d.Invoker.Invoke(ctx, call)
+		if err == nil && !inconclusive(answer) {
+			return answer, nil
+		}
+		if err == nil {
+			err = &RemoteError{Service: "AgentCore", Operation: "InvokeAgentRuntime", Resource: arn,
+				Code: answer.ErrorCode, Message: answer.Message, Status: answer.Status, RequestID: answer.RequestID}
+		}
+		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) {
+			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
+		}
+		if err := pause(ctx, time.Duration(try)*time.Second); err != nil {
+			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
+		}
+	}
+}
+
+// inconclusive says whether an answer is AgentCore's and not the agent's.
+func inconclusive(a Answer) bool {
+	return a.Status == 429 || a.Status == 409 || a.Status == 500 || a.Status == 503
+}
+
+func (d *Deliverer) judge(a Answer) error {
+	if a.Status < 200 || a.Status > 299 {
+		reason := fmt.Sprintf("it answered %d", a.Status)
+		if a.ErrorCode != "" {
+			reason += " " + a.ErrorCode
+		}
+		if a.Message != "" {
+			reason += ": " + a.Message
+		}
+		return &verifyError{reason}
+	}
+	if want := d.Target.Verify.Contains; want != "" && !bytes.Contains(a.Body, []byte(want)) {
+		return &verifyError{fmt.Sprintf("its answer does not contain %q: %s", want, excerpt(a.Body))}
+	}
+	return nil
+}
+
+func excerpt(body []byte) string {
+	const most = 300
+	text := strings.ToValidUTF8(strings.TrimSpace(string(body)), "?")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	if text == "" {
+		return "(it is empty)"
+	}
+	return text
+}
+
+// explain tells what the agent itself printed since a moment: the cause of a
+// failed verify is there and nowhere else.
+func (d *Deliverer) explain(ctx context.Context, id, endpoint string, since time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, logPatience)
+	defer cancel()
+	for {
+		lines, err := d.Logs.Lines(ctx, id, endpoint, since, logLimit)
+		if err == nil && len(lines) > 0 {
+			d.observe(Event{Kind: AgentOutput, Lines: lines})
+			return
+		}
+		if pause(ctx, pollInterval) != nil {
+			d.note("the agent printed nothing that could be read (%v)", orNothing(err))
+			return
+		}
+	}
+}
+
+func orNothing(err error) any {
+	if err == nil {
+		return "no log lines"
+	}
+	return err
+}
