@@ -4,21 +4,9 @@ import "net/http"
 
 // Placeholders until each service's file lands; the owner of a service deletes its lines here.
 
-// --- identity (sigv4.go, sts.go, iam.go, oidc.go, local.go) ---
-type principal struct {
-	arn     string
-	account string
-}
-type identity struct{}
-
-func (c *Cloud) openIdentity() error                                { return nil }
-func (c *Cloud) authenticate(k *call) error                         { return nil }
-func (c *Cloud) serveIssuer(w http.ResponseWriter, r *http.Request) {}
-func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {}
-func (c *Cloud) serveLocal(w http.ResponseWriter, r *http.Request)  {}
+// --- identity (sts.go, iam.go) ---
 func (c *Cloud) stsOperations() map[string]func(*call) (any, error) { return nil }
 func (c *Cloud) iamOperations() map[string]func(*call) (any, error) { return nil }
-func keepOnReset(key string) bool                                   { return false }
 
 // passable says whether service may assume the role: the role exists in account and its
 // trust policy allows sts:AssumeRole to the service principal (bedrock-agentcore.amazonaws.com).

@@ -1,0 +1,325 @@
+package sim
+
+import (
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Job is one job of a GitHub Actions run, as its token describes it. What is
+// left out gets a plausible value.
+type Job struct {
+	// Repository is OWNER/NAME, or OWNER@ID/NAME@ID for one that sends
+	// immutable subjects. A registered repository given by its names alone
+	// keeps its own ids and form.
+	Repository  string `json:"repository"`
+	Ref         string `json:"ref,omitempty"`         // refs/…; default refs/heads/main
+	Environment string `json:"environment,omitempty"` // the job's environment
+	Event       string `json:"event,omitempty"`       // default push
+	SHA         string `json:"sha,omitempty"`         // 40 hex digits
+	Actor       string `json:"actor,omitempty"`       // default octocat
+	Workflow    string `json:"workflow,omitempty"`    // its name; default deploy-agent
+	// WorkflowFile is the workflow's path in the repository. Default:
+	// .github/workflows/<Workflow>.yml.
+	WorkflowFile string `json:"workflow_file,omitempty"`
+	// JobWorkflowRef is the called workflow's O/R/PATH@REF. Default: the
+	// calling one.
+	JobWorkflowRef string `json:"job_workflow_ref,omitempty"`
+	HeadRef        string `json:"head_ref,omitempty"` // pull requests: branch names
+	BaseRef        string `json:"base_ref,omitempty"`
+	Name           string `json:"name,omitempty"` // GITHUB_JOB; default deploy
+	RunID          string `json:"run_id,omitempty"`
+	RunNumber      string `json:"run_number,omitempty"`
+	RunAttempt     string `json:"run_attempt,omitempty"`
+	// IDToken says whether the job has the permission id-token: write. If
+	// nil, it has.
+	IDToken *bool `json:"id_token,omitempty"`
+	// Lifetime of tokens in seconds. Zero: 300, as GitHub's.
+	Lifetime int64 `json:"lifetime,omitempty"`
+
+	repository Repository // settled by complete
+}
+
+// Repository is a GitHub repository as the issuer knows it.
+type Repository struct {
+	Owner   string `json:"owner"`
+	OwnerID string `json:"owner_id"` // decimal
+	Name    string `json:"name"`
+	ID      string `json:"id"` // decimal
+	// Immutable says that subjects carry ids: the form of repositories made,
+	// renamed or transferred since 2026-07-15, or opted in.
+	Immutable bool `json:"immutable"`
+}
+
+// FullName is OWNER/NAME.
+func (r Repository) FullName() string { return r.Owner + "/" + r.Name }
+
+func (r Repository) subject() string {
+	if r.Immutable {
+		return fmt.Sprintf("repo:%s@%s/%s@%s", r.Owner, r.OwnerID, r.Name, r.ID)
+	}
+	return "repo:" + r.FullName()
+}
+
+// startedJob is a job that may ask for tokens. Record: github/job/<id>.
+type startedJob struct {
+	ID           string    `json:"id"`
+	RequestToken string    `json:"request_token"`
+	Job          Job       `json:"job"`
+	Expires      time.Time `json:"expires"`
+}
+
+const (
+	jobRecord        = "github/job/"
+	repositoryRecord = "github/repository/" // + lower-case full name
+	runRecord        = "github/run"         // the last run's number
+	// jobLifetime is the longest that GitHub lets a hosted job run.
+	jobLifetime   = 6 * time.Hour
+	tokenLifetime = 300 // seconds
+)
+
+var (
+	accountID      = regexp.MustCompile(`^[0-9]{12}$`)
+	repositoryName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9-]{0,38})(?:@([0-9]{1,19}))?/([A-Za-z0-9._-]{1,100})(?:@([0-9]{1,19}))?$`)
+	commit         = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	decimal        = regexp.MustCompile(`^[0-9]{1,19}$`)
+)
+
+// registerRepository keeps the ids and the subject form of a repository.
+func (c *Cloud) registerRepository(r Repository) error {
+	m := repositoryName.FindStringSubmatch(r.FullName())
+	if m == nil || !decimal.MatchString(r.ID) || !decimal.MatchString(r.OwnerID) {
+		return fmt.Errorf("a repository needs owner, name and decimal ids, not %q with %q and %q", r.FullName(), r.OwnerID, r.ID)
+	}
+	return c.store.put(repositoryRecord+strings.ToLower(r.FullName()), r)
+}
+
+// findRepository settles what a job's Repository means.
+func (c *Cloud) findRepository(given string) (Repository, error) {
+	m := repositoryName.FindStringSubmatch(given)
+	if m == nil || (m[2] == "") != (m[4] == "") {
+		return Repository{}, fmt.Errorf("repository %q is neither OWNER/NAME nor OWNER@ID/NAME@ID", given)
+	}
+	if m[2] != "" {
+		return Repository{Owner: m[1], OwnerID: m[2], Name: m[3], ID: m[4], Immutable: true}, nil
+	}
+	var r Repository
+	if c.store.get(repositoryRecord+strings.ToLower(given), &r) {
+		return r, nil
+	}
+	return Repository{Owner: m[1], OwnerID: derivedID(m[1]), Name: m[3], ID: derivedID(given)}, nil
+}
+
+// derivedID makes a stable id of a name, for repositories nobody registered.
+func derivedID(name string) string {
+	h := fnv.New64a()
+	h.Write([]byte(strings.ToLower(name)))
+	return strconv.FormatUint(100_000_000+h.Sum64()%800_000_000, 10)
+}
+
+// complete checks a job and fills in what it leaves out.
+func (c *Cloud) complete(j Job) (Job, error) {
+	var err error
+	if j.repository, err = c.findRepository(j.Repository); err != nil {
+		return j, err
+	}
+	j.Ref = or(j.Ref, "refs/heads/main")
+	if !strings.HasPrefix(j.Ref, "refs/") {
+		return j, fmt.Errorf("ref %q does not begin with refs/", j.Ref)
+	}
+	sum := sha1.Sum([]byte(j.repository.FullName() + j.Ref))
+	j.SHA = or(j.SHA, hex.EncodeToString(sum[:]))
+	if !commit.MatchString(j.SHA) {
+		return j, fmt.Errorf("sha %q is not 40 hex digits", j.SHA)
+	}
+	j.Event, j.Actor, j.Name = or(j.Event, "push"), or(j.Actor, "octocat"), or(j.Name, "deploy")
+	j.Workflow = or(j.Workflow, "deploy-agent")
+	j.WorkflowFile = or(j.WorkflowFile, ".github/workflows/"+j.Workflow+".yml")
+	j.JobWorkflowRef = or(j.JobWorkflowRef, j.workflowRef())
+	if j.RunID == "" {
+		run, err := c.nextRun()
+		if err != nil {
+			return j, err
+		}
+		j.RunID, j.RunNumber = strconv.FormatInt(17_000_000_000+run, 10), or(j.RunNumber, strconv.FormatInt(run, 10))
+	}
+	j.RunNumber, j.RunAttempt = or(j.RunNumber, "1"), or(j.RunAttempt, "1")
+	for _, number := range []string{j.RunID, j.RunNumber, j.RunAttempt} {
+		if !decimal.MatchString(number) {
+			return j, fmt.Errorf("%q is no number of a run", number)
+		}
+	}
+	return j, nil
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// nextRun counts runs over the life of the cloud.
+func (c *Cloud) nextRun() (int64, error) {
+	c.identity.mu.Lock()
+	defer c.identity.mu.Unlock()
+	var run int64
+	c.store.get(runRecord, &run)
+	run++
+	return run, c.store.put(runRecord, run)
+}
+
+// startJob keeps the job and returns the environment that it sees, with base
+// as the cloud's address.
+func (c *Cloud) startJob(j Job, base string) (map[string]string, error) {
+	j, err := c.complete(j)
+	if err != nil {
+		return nil, err
+	}
+	started := startedJob{ID: newID(8), RequestToken: newID(32), Job: j, Expires: c.now().UTC().Add(jobLifetime)}
+	env := j.environ(base)
+	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = c.Region, c.Region
+	if j.IDToken == nil || *j.IDToken {
+		env["ACTIONS_ID_TOKEN_REQUEST_URL"] = base + "/_actions/token/" + started.ID + "?api-version=2.0"
+		env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = started.RequestToken
+	}
+	return env, c.store.put(jobRecord+started.ID, started)
+}
+
+// environ is what a runner sets for the job, the token variables aside. It
+// never holds AWS keys: getting them is the job's affair.
+func (j Job) environ(base string) map[string]string {
+	r := j.repository
+	return map[string]string{
+		"GITHUB_ACTIONS": "true", "CI": "true",
+		"GITHUB_REPOSITORY": r.FullName(), "GITHUB_REPOSITORY_ID": r.ID,
+		"GITHUB_REPOSITORY_OWNER": r.Owner, "GITHUB_REPOSITORY_OWNER_ID": r.OwnerID,
+		"GITHUB_REF": j.Ref, "GITHUB_REF_NAME": j.refName(), "GITHUB_REF_TYPE": j.refType(),
+		"GITHUB_SHA": j.SHA, "GITHUB_EVENT_NAME": j.Event,
+		"GITHUB_ACTOR": j.Actor, "GITHUB_ACTOR_ID": derivedID(j.Actor), "GITHUB_TRIGGERING_ACTOR": j.Actor,
+		"GITHUB_RUN_ID": j.RunID, "GITHUB_RUN_NUMBER": j.RunNumber, "GITHUB_RUN_ATTEMPT": j.RunAttempt,
+		"GITHUB_WORKFLOW": j.Workflow, "GITHUB_WORKFLOW_REF": j.workflowRef(), "GITHUB_WORKFLOW_SHA": j.SHA,
+		"GITHUB_JOB": j.Name, "GITHUB_HEAD_REF": j.HeadRef, "GITHUB_BASE_REF": j.BaseRef,
+		"GITHUB_SERVER_URL": "https://github.com", "GITHUB_API_URL": base + "/api/v3",
+		"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_STS": base,
+	}
+}
+
+func (j Job) workflowRef() string {
+	return j.repository.FullName() + "/" + j.WorkflowFile + "@" + j.Ref
+}
+
+func (j Job) refType() string {
+	if strings.HasPrefix(j.Ref, "refs/tags/") {
+		return "tag"
+	}
+	return "branch"
+}
+
+func (j Job) refName() string {
+	for _, prefix := range []string{"refs/heads/", "refs/tags/", "refs/pull/"} {
+		if name, ok := strings.CutPrefix(j.Ref, prefix); ok {
+			return name
+		}
+	}
+	return j.Ref
+}
+
+// subject is the token's sub: environment before pull request before ref. A
+// colon in a value is sent as %3A, so that no value imitates another subject.
+func (j Job) subject() string {
+	escaped := func(s string) string { return strings.ReplaceAll(s, ":", "%3A") }
+	switch {
+	case j.Environment != "":
+		return j.repository.subject() + ":environment:" + escaped(j.Environment)
+	case j.Event == "pull_request":
+		return j.repository.subject() + ":pull_request"
+	default:
+		return j.repository.subject() + ":ref:" + escaped(j.Ref)
+	}
+}
+
+// issue signs a token of a completed job. Without an audience it is for the
+// repository's owner, as GitHub's.
+func (c *Cloud) issue(j Job, audience string) (token string, claims map[string]any, err error) {
+	if j.repository.Name == "" { // read back from its record
+		if j.repository, err = c.findRepository(j.Repository); err != nil {
+			return "", nil, err
+		}
+	}
+	claims = j.claims()
+	claims["aud"] = or(audience, "https://github.com/"+j.repository.Owner)
+	now, lifetime := c.now().Unix(), j.Lifetime
+	if lifetime == 0 {
+		lifetime = tokenLifetime
+	}
+	claims["iat"], claims["nbf"], claims["exp"] = now, now-600, now+lifetime
+	token, err = c.identity.signer.sign(claims)
+	return token, claims, err
+}
+
+// claims are those of GitHub's tokens, but for audience and times. Ids and
+// booleans are strings.
+func (j Job) claims() map[string]any {
+	r := j.repository
+	claims := map[string]any{
+		"jti": newRequestID(), "iss": Issuer, "sub": j.subject(),
+		"repository": r.FullName(), "repository_id": r.ID,
+		"repository_owner": r.Owner, "repository_owner_id": r.OwnerID, "repository_visibility": "private",
+		"ref": j.Ref, "ref_type": j.refType(), "ref_protected": "false", "sha": j.SHA,
+		"head_ref": j.HeadRef, "base_ref": j.BaseRef, "event_name": j.Event,
+		"actor": j.Actor, "actor_id": derivedID(j.Actor),
+		"workflow": j.Workflow, "workflow_ref": j.workflowRef(), "workflow_sha": j.SHA,
+		"job_workflow_ref": j.JobWorkflowRef, "job_workflow_sha": j.SHA,
+		"run_id": j.RunID, "run_number": j.RunNumber, "run_attempt": j.RunAttempt,
+		"check_run_id": j.checkRunID(), "runner_environment": "github-hosted",
+	}
+	if j.Environment != "" {
+		claims["environment"], claims["environment_node_id"] = j.Environment, "EN_"+derivedID(r.ID+j.Environment)
+	}
+	return claims
+}
+
+func (j Job) checkRunID() string {
+	sum := sha1.Sum([]byte(j.RunID + "/" + j.RunAttempt + "/" + j.Name))
+	return strconv.FormatUint(uint64(binary.BigEndian.Uint32(sum[:4])), 10)
+}
+
+func claimNames() []string {
+	names := []string{"aud", "exp", "iat", "nbf", "environment", "enterprise", "enterprise_id"}
+	for name := range (Job{}).claims() {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// findJob returns the job that the request token was made for.
+func (c *Cloud) findJob(id, token string) (startedJob, bool) {
+	var j startedJob
+	ok := c.store.get(jobRecord+id, &j) &&
+		subtle.ConstantTimeCompare([]byte(j.RequestToken), []byte(token)) == 1 &&
+		(j.Job.IDToken == nil || *j.Job.IDToken) && c.now().Before(j.Expires)
+	return j, ok
+}
+
+func (c *Cloud) forgetJobs() error {
+	for _, key := range c.store.keys(jobRecord) {
+		var j startedJob
+		if c.store.get(key, &j) && c.now().Before(j.Expires) {
+			continue
+		}
+		if err := c.store.delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

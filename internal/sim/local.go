@@ -1,0 +1,136 @@
+package sim
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// maxControlBody bounds the body of a call to the control API.
+const maxControlBody = 1 << 20
+
+// serveLocal answers the control API, /_local/…: what `slipway local` asks.
+// It hands out administrators' keys, so it asks for the control token and
+// answers only under a loopback name: a page in a browser that has had its own
+// name pointed at 127.0.0.1 is turned away.
+func (c *Cloud) serveLocal(w http.ResponseWriter, r *http.Request) {
+	if !loopback(r.Host) {
+		writeJSON(w, http.StatusForbidden, map[string]string{"message": "the control API answers on a loopback address alone, not as " + r.Host})
+		return
+	}
+	if subtle.ConstantTimeCompare([]byte(bearer(r)), []byte(c.identity.control)) != 1 {
+		writeJSON(w, http.StatusUnauthorized, map[string]string{"message": "the control API wants the token in the file control of the cloud's state directory"})
+		return
+	}
+	name := r.Method + " " + strings.TrimPrefix(r.URL.Path, "/_local/")
+	run, ok := c.controls()[name]
+	if !ok {
+		writeJSON(w, http.StatusNotFound, map[string]string{"message": "the control API has no " + r.Method + " " + r.URL.Path})
+		return
+	}
+	answer, err := run(r)
+	if err != nil {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"message": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func (c *Cloud) controls() map[string]func(*http.Request) (any, error) {
+	return map[string]func(*http.Request) (any, error){
+		"GET health":        c.controlHealth,
+		"GET env":           c.controlEnv,
+		"GET journal":       c.controlJournal,
+		"POST jobs":         c.controlJob,
+		"POST token":        c.controlToken,
+		"POST repositories": c.controlRepository,
+		"POST reset":        func(*http.Request) (any, error) { return struct{}{}, c.Reset() },
+	}
+}
+
+func loopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func (c *Cloud) controlHealth(*http.Request) (any, error) {
+	return map[string]string{"status": "ok", "account": c.Account, "region": c.Region}, nil
+}
+
+// controlEnv answers the exports of an account's administrator.
+func (c *Cloud) controlEnv(r *http.Request) (any, error) {
+	key, secret, err := c.Administrator(or(r.URL.Query().Get("account"), c.Account))
+	if err != nil {
+		return nil, err
+	}
+	github, err := c.githubToken()
+	if err != nil {
+		return nil, err
+	}
+	base := "http://" + r.Host
+	return map[string]string{
+		"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_STS": base,
+		"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
+		"AWS_REGION": c.Region, "AWS_DEFAULT_REGION": c.Region,
+		"GITHUB_API_URL": base + "/api/v3", "GH_TOKEN": github,
+	}, nil
+}
+
+func (c *Cloud) controlJournal(*http.Request) (any, error) {
+	return struct {
+		Schema string `json:"schema"`
+		Calls  []Call `json:"calls"`
+	}{"slipway.journal/v1", c.Journal()}, nil
+}
+
+// controlJob starts a job and answers the environment that it sees.
+func (c *Cloud) controlJob(r *http.Request) (any, error) {
+	var j Job
+	if err := readControl(r, &j); err != nil {
+		return nil, err
+	}
+	return c.startJob(j, "http://"+r.Host)
+}
+
+// controlToken signs a token with no job behind it.
+func (c *Cloud) controlToken(r *http.Request) (any, error) {
+	var request struct {
+		Job      Job    `json:"job"`
+		Audience string `json:"audience"`
+	}
+	if err := readControl(r, &request); err != nil {
+		return nil, err
+	}
+	j, err := c.complete(request.Job)
+	if err != nil {
+		return nil, err
+	}
+	token, claims, err := c.issue(j, request.Audience)
+	return map[string]any{"value": token, "claims": claims}, err
+}
+
+func (c *Cloud) controlRepository(r *http.Request) (any, error) {
+	var repository Repository
+	if err := readControl(r, &repository); err != nil {
+		return nil, err
+	}
+	return repository, c.registerRepository(repository)
+}
+
+// readControl reads a request's JSON body. A member it does not know is a
+// mistake of ours, so it is refused.
+func readControl(r *http.Request, v any) error {
+	d := json.NewDecoder(io.LimitReader(r.Body, maxControlBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return errors.New("reading the request: " + err.Error())
+	}
+	return nil
+}
