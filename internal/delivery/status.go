@@ -1,0 +1,208 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Status is what an environment serves, and where that differs from what its
+// record says.
+type Status struct {
+	Target  Target
+	Release *Release // nil where nothing was ever recorded
+	Runtime RuntimeState
+	Image   string   // the image URI that runs
+	Drift   []string // a sentence each
+	Lock    *Lock    // a delivery under way
+}
+
+// Status reads what the environment serves. An environment without a runtime
+// is no error: its Runtime.ID is empty.
+func (d *Deliverer) Status(ctx context.Context) (Status, error) {
+	s := Status{Target: d.Target}
+	if _, err := d.login(ctx); err != nil {
+		return s, err
+	}
+	id, err := d.runtimeID(ctx)
+	if errors.Is(err, ErrNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if s.Release, err = d.recorded(ctx); err != nil {
+		return s, err
+	}
+	doc, err := d.Runtimes.Get(ctx, id, "")
+	if err != nil {
+		return s, err
+	}
+	live, err := readFacts(doc)
+	if err != nil {
+		return s, err
+	}
+	endpoint, err := d.Runtimes.Endpoint(ctx, id, d.Target.Serving())
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return s, err
+	}
+	s.Runtime = RuntimeState{ID: id, Version: endpoint.LiveVersion, Endpoint: d.Target.Serving(), Status: live.Status}
+	s.Image = live.Artifact.Container.URI
+	s.Drift = d.drift(s.Release, live, endpoint, err)
+	if l, err := d.readLock(ctx); err == nil {
+		s.Lock = l
+	}
+	return s, nil
+}
+
+// login opens a session and checks that it is the target's account.
+func (d *Deliverer) login(ctx context.Context) (Caller, error) {
+	r := &run{Deliverer: d}
+	_, err := r.credentials(ctx)
+	if err != nil {
+		return r.caller, r.refused(err)
+	}
+	return r.caller, nil
+}
+
+// drift says in words where the runtime differs from its record.
+func (d *Deliverer) drift(release *Release, live runtimeFacts, e Endpoint, missing error) []string {
+	var drift []string
+	say := func(format string, args ...any) { drift = append(drift, fmt.Sprintf(format, args...)) }
+	if live.Status != "READY" {
+		say("the runtime is %s%s", live.Status, reason(live.Failure))
+	}
+	if missing != nil {
+		say("endpoint %s is not there", d.Target.Serving())
+		return drift
+	}
+	if release == nil {
+		say("no release is recorded: it was not delivered by slipway")
+		return drift
+	}
+	if e.LiveVersion != release.Version {
+		say("%s serves version %s, the record says %s", d.Target.Serving(), e.LiveVersion, release.Version)
+	}
+	if e.LiveVersion != e.TargetVersion && e.TargetVersion != "" {
+		say("%s is on its way to version %s", d.Target.Serving(), e.TargetVersion)
+	}
+	if uri := live.Artifact.Container.URI; live.Version == release.Version && uri != d.Target.ImageURI(release.Digest) {
+		if (d.Target.Reference == "" || d.Target.Reference == ByDigest) && uri != "" {
+			say("version %s runs %s, the record says %s", live.Version, uri, release.Digest)
+		}
+	}
+	return drift
+}
+
+func reason(failure string) string {
+	if failure == "" {
+		return ""
+	}
+	return ": " + failure
+}
+
+// LogQuery says which log lines are wanted.
+type LogQuery struct {
+	// Endpoint whose log group is read; "" for the one that serves.
+	Endpoint string
+	// Version, where not "", takes the time from the making of that version to
+	// the making of the next one.
+	Version string
+	Since   time.Time
+	Limit   int
+}
+
+// AgentLog returns what the agent printed, oldest first. AgentCore keeps one
+// log group per endpoint, not per version: a version's lines are those of its
+// time.
+func (d *Deliverer) AgentLog(ctx context.Context, q LogQuery) ([]LogLine, error) {
+	if _, err := d.login(ctx); err != nil {
+		return nil, err
+	}
+	id, err := d.runtimeID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var until time.Time
+	if q.Version != "" {
+		if q.Since, until, err = d.versionTime(ctx, id, q.Version); err != nil {
+			return nil, err
+		}
+	}
+	if q.Endpoint == "" {
+		q.Endpoint = d.Target.Serving()
+	}
+	lines, err := d.Logs.Lines(ctx, id, q.Endpoint, q.Since, q.Limit)
+	if err != nil || until.IsZero() {
+		return lines, err
+	}
+	var during []LogLine
+	for _, l := range lines {
+		if l.At.Before(until) {
+			during = append(during, l)
+		}
+	}
+	return during, nil
+}
+
+// versionTime returns when a version was made and when the next one was; zero
+// where there is no next one.
+func (d *Deliverer) versionTime(ctx context.Context, id, version string) (since, until time.Time, err error) {
+	if since, err = d.madeAt(ctx, id, version); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			err = &Error{Kind: KindRuntime, Op: "finding version " + version, Err: err}
+		}
+		return since, until, err
+	}
+	until, err = d.madeAt(ctx, id, next(version))
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) {
+		return since, time.Time{}, nil
+	}
+	return since, until, err
+}
+
+func (d *Deliverer) madeAt(ctx context.Context, id, version string) (time.Time, error) {
+	doc, err := d.Runtimes.Get(ctx, id, version)
+	if err != nil {
+		return time.Time{}, err
+	}
+	o, err := parseObject(doc)
+	if err != nil {
+		return time.Time{}, err
+	}
+	raw, _ := o.get("lastUpdatedAt")
+	at, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(raw))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading when version %s was made: %w", version, err)
+	}
+	return at, nil
+}
+
+// Call sends a payload to the agent as its users would, through the serving
+// endpoint or the one named.
+func (d *Deliverer) Call(ctx context.Context, endpoint, session string, payload []byte) (Answer, error) {
+	if _, err := d.login(ctx); err != nil {
+		return Answer{}, err
+	}
+	id, err := d.runtimeID(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	doc, err := d.Runtimes.Get(ctx, id, "")
+	if err != nil {
+		return Answer{}, err
+	}
+	f, err := readFacts(doc)
+	if err != nil {
+		return Answer{}, err
+	}
+	if endpoint == "" {
+		endpoint = d.Target.Serving()
+	}
+	if session == "" {
+		session = "slipway-invoke-" + randomHex(16)
+	}
+	return d.Invoker.Invoke(ctx, Invocation{RuntimeARN: f.ARN, Endpoint: endpoint, Session: session,
+		Payload: payload, Bearer: d.Target.BearerToken})
+}
