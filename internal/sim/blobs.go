@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// maxLayer is ECR's bound of a layer, 52,000 MiB, in bytes.
+const maxLayer = 52_000 << 20
+
+// uploadPattern is an upload's id, which names its file.
+var uploadPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// upload is a blob on its way: a file that grows, and the hash of what is in
+// it. Only the file survives a restart; the hash is taken again from it.
+type upload struct {
+	path  string
+	limit int64
+
+	mu   sync.Mutex
+	size int64
+	hash hash.Hash // nil: to be taken from the file
+	done bool      // finished or cancelled
+}
+
+// blobPath is the file of a blob; digest has been checked.
+func (c *Cloud) blobPath(r *repository, digest string) string {
+	return filepath.Join(c.repositoryDir(r), "blobs", strings.TrimPrefix(digest, "sha256:"))
+}
+
+func (c *Cloud) layerLimit() int64 {
+	if c.ecr.layerLimit > 0 {
+		return c.ecr.layerLimit
+	}
+	return maxLayer
+}
+
+// startUpload opens an empty upload in the repository and returns its id.
+func (c *Cloud) startUpload(r *repository) (string, error) {
+	id := newRequestID()
+	f, err := os.OpenFile(c.uploadPath(r, id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("starting an upload to %s: %w", r.Name, err)
+	}
+	return id, f.Close()
+}
+
+func (c *Cloud) uploadPath(r *repository, id string) string {
+	return filepath.Join(c.repositoryDir(r), "uploads", id)
+}
+
+// findUpload returns the upload of an id in this repository; another's is not
+// found.
+func (c *Cloud) findUpload(r *repository, id string) (*upload, error) {
+	unknown := faultf(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN",
+		"The upload with id '%s' in the repository with name '%s' in the registry with id '%s' does not exist", id, r.Name, r.registry.account)
+	if !uploadPattern.MatchString(id) {
+		return nil, unknown
+	}
+	path := c.uploadPath(r, id)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, unknown
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding the upload %s: %w", id, err)
+	}
+	c.ecr.uploadsMu.Lock()
+	defer c.ecr.uploadsMu.Unlock()
+	if c.ecr.uploads == nil {
+		c.ecr.uploads = map[string]*upload{}
+	}
+	u, ok := c.ecr.uploads[path]
+	if !ok {
+		u = &upload{path: path, limit: c.layerLimit(), size: info.Size()}
+		c.ecr.uploads[path] = u
+	}
+	return u, nil
+}
+
+func (c *Cloud) forgetUpload(u *upload) {
+	c.ecr.uploadsMu.Lock()
+	defer c.ecr.uploadsMu.Unlock()
+	delete(c.ecr.uploads, u.path)
+}
+
+// lock takes the upload for one request; it fails if it ended meanwhile.
+func (u *upload) lock() error {
+	u.mu.Lock()
+	if !u.done {
+		return nil
+	}
+	u.mu.Unlock()
+	return faultf(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "The upload has ended")
+}
+
+// append adds a chunk. A chunk that is cut off or too large leaves the upload
+// as it was before.
+func (u *upload) append(chunk io.Reader) error {
+	f, err := os.OpenFile(u.path, os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the upload: %w", err)
+	}
+	if err = u.write(f, chunk); err != nil {
+		u.hash = nil
+		err = errors.Join(err, f.Truncate(u.size))
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (u *upload) write(f *os.File, chunk io.Reader) error {
+	if err := u.rehash(f); err != nil {
+		return err
+	}
+	room := u.limit - u.size
+	n, err := io.Copy(io.MultiWriter(f, u.hash), io.LimitReader(chunk, room+1))
+	switch {
+	case err != nil:
+		return faultf(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the chunk was cut off: %v", err)
+	case n > room:
+		return faultf(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "the layer is larger than %d bytes", u.limit)
+	}
+	u.size += n
+	return nil
+}
+
+// rehash makes sure that the hash is of what the file holds, and leaves the
+// file at its end.
+func (u *upload) rehash(f *os.File) error {
+	if u.hash != nil {
+		_, err := f.Seek(u.size, io.SeekStart)
+		return err
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return fmt.Errorf("reading the upload again: %w", err)
+	}
+	u.hash, u.size = h, n
+	return nil
+}
+
+// finish makes the upload a blob: it is compared with its digest, then synced
+// and renamed, so that a blob that is there is whole. The upload is over
+// whatever the outcome.
+func (u *upload) finish(target, digest string) error {
+	defer os.Remove(u.path) // a no-op after the rename
+	u.done = true
+	f, err := os.OpenFile(u.path, os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the upload: %w", err)
+	}
+	if err := u.settle(f, digest); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("syncing the blob %s: %w", digest, err)
+	}
+	if err := os.Rename(u.path, target); err != nil {
+		return fmt.Errorf("keeping the blob %s: %w", digest, err)
+	}
+	return syncDir(filepath.Dir(target))
+}
+
+func (u *upload) settle(f *os.File, digest string) error {
+	if err := u.rehash(f); err != nil {
+		return err
+	}
+	if u.size == 0 { // devcontainers/cli#814: EmptyUploadException
+		return faultf(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the upload cannot be completed because it does not have any parts")
+	}
+	if got := "sha256:" + hex.EncodeToString(u.hash.Sum(nil)); got != digest {
+		return faultf(http.StatusBadRequest, "DIGEST_INVALID", "the layer's digest is '%s', not the '%s' that was given", got, digest)
+	}
+	return nil
+}
+
+// cancel drops the upload.
+func (u *upload) cancel() error {
+	u.done = true
+	return os.Remove(u.path)
+}
+
+// uploadRange is the Range of an upload's answers.
+func uploadRange(size int64) string { return fmt.Sprintf("0-%d", max(size-1, 0)) }
+
+// contentRange reads a chunk's Content-Range, <first>-<last>, which is not the
+// form that HTTP gives it (OCI distribution: pushing a blob in chunks).
+func contentRange(header string) (first, last int64, err error) {
+	var rest string
+	n, _ := fmt.Sscanf(header, "%d-%d%s", &first, &last, &rest)
+	if n != 2 || first < 0 || last < first {
+		return 0, 0, fmt.Errorf("the Content-Range %q is not of the form <first>-<last>", header)
+	}
+	return first, last, nil
+}

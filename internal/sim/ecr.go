@@ -1,0 +1,471 @@
+package sim
+
+import (
+	"encoding/base64"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxExclusionFilters is PutImageTagMutability's limit.
+const maxExclusionFilters = 5
+
+var (
+	// repositoryPattern is CreateRepository's, so names never begin with a dot
+	// and have no empty or dotted path element.
+	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	accountPattern    = regexp.MustCompile(`^[0-9]{12}$`)
+	filterPattern     = regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`)
+)
+
+// ecrState guards the read-modify-write of repositories, and holds the uploads
+// that are under way.
+type ecrState struct {
+	mu sync.Mutex
+	// layerLimit bounds a layer in bytes. If zero, ECR's 52,000 MiB.
+	layerLimit int64
+
+	uploadsMu sync.Mutex
+	uploads   map[string]*upload
+}
+
+// registryID is one registry: an account's in a region.
+type registryID struct{ account, region string }
+
+func (g registryID) arn(repository string) string {
+	return "arn:aws:ecr:" + g.region + ":" + g.account + ":repository/" + repository
+}
+
+func (g registryID) host() string {
+	return g.account + ".dkr.ecr." + g.region + ".amazonaws.com"
+}
+
+func (g registryID) key(repository string) string {
+	return "ecr/repository/" + g.account + "/" + g.region + "/" + repository
+}
+
+// repository is a repository with what it holds. One record, so that an image
+// and its tag appear together or not at all.
+type repository struct {
+	registry registryID
+
+	Name       string               `json:"name"`
+	Store      string               `json:"store"` // its directory under Dir/registry; random, so a new repository of an old name is empty
+	Created    time.Time            `json:"created"`
+	Mutability string               `json:"mutability"`
+	Filters    []exclusionFilter    `json:"filters,omitempty"`
+	ScanOnPush bool                 `json:"scan_on_push,omitempty"`
+	Tags       []map[string]any     `json:"tags,omitempty"` // of the resource
+	Images     map[string]imageInfo `json:"images"`         // by digest
+	ImageTags  map[string]string    `json:"image_tags"`     // tag -> digest
+}
+
+// imageInfo is what ECR knows of an image without reading it again.
+type imageInfo struct {
+	MediaType         string    `json:"media_type"`
+	ArtifactMediaType string    `json:"artifact_media_type,omitempty"`
+	Size              int64     `json:"size"` // compressed; of an index, its largest child's
+	Pushed            time.Time `json:"pushed"`
+}
+
+type exclusionFilter struct {
+	FilterType string `json:"filterType"`
+	Filter     string `json:"filter"`
+}
+
+func (c *Cloud) ecrOperations() map[string]func(*call) (any, error) {
+	return map[string]func(*call) (any, error){
+		"CreateRepository":            c.createRepository,
+		"DescribeRepositories":        c.describeRepositories,
+		"DeleteRepository":            c.deleteRepository,
+		"PutImageTagMutability":       c.putImageTagMutability,
+		"GetAuthorizationToken":       c.getAuthorizationToken,
+		"PutImage":                    c.putImageOperation,
+		"BatchGetImage":               c.batchGetImage,
+		"BatchDeleteImage":            c.batchDeleteImage,
+		"DescribeImages":              c.describeImages,
+		"ListImages":                  c.listImages,
+		"BatchCheckLayerAvailability": c.batchCheckLayerAvailability,
+	}
+}
+
+// repositoryInput is what every operation on one repository is told.
+type repositoryInput struct {
+	RegistryID     string `json:"registryId"`
+	RepositoryName string `json:"repositoryName"`
+}
+
+func ecrInvalid(format string, args ...any) *fault {
+	return faultf(http.StatusBadRequest, "InvalidParameterException", format, args...)
+}
+
+func checkRepositoryName(name string) error {
+	if len(name) < 2 || len(name) > 256 || !repositoryPattern.MatchString(name) {
+		return ecrInvalid("Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''")
+	}
+	return nil
+}
+
+func repositoryNotFound(g registryID, name string) *fault {
+	return faultf(http.StatusBadRequest, "RepositoryNotFoundException",
+		"The repository with name '%s' does not exist in the registry with id '%s'", name, g.account)
+}
+
+// registryOf resolves an operation's registryId, the caller's own if empty.
+func (k *call) registryOf(id string) (registryID, error) {
+	if id == "" {
+		id = k.account
+	}
+	if !accountPattern.MatchString(id) {
+		return registryID{}, ecrInvalid("Invalid parameter at 'registryId' failed to satisfy constraint: 'must satisfy regular expression '[0-9]{12}''")
+	}
+	return registryID{account: id, region: k.region}, nil
+}
+
+// mayUseRepository asks whether the principal may do action on a repository.
+// Another account's needs a repository policy besides; those are not modelled
+// yet, so it is denied whether the repository exists or not.
+func (c *Cloud) mayUseRepository(p principal, g registryID, action, name string) error {
+	resource := g.arn(name)
+	if p.account != "" && p.account != g.account {
+		return faultf(http.StatusBadRequest, "AccessDeniedException",
+			"User: %s is not authorized to perform: ecr:%s on resource: %s because no resource-based policy allows the ecr:%s action", p.arn, action, resource, action)
+	}
+	return c.allowed(p, "ecr:"+action, resource)
+}
+
+// target is what begins every operation on one repository: names are checked,
+// the resource noted, the permission asked.
+func (c *Cloud) target(k *call, in repositoryInput) (registryID, error) {
+	g, err := k.registryOf(in.RegistryID)
+	if err != nil {
+		return g, err
+	}
+	if err := checkRepositoryName(in.RepositoryName); err != nil {
+		return g, err
+	}
+	k.resource = g.arn(in.RepositoryName)
+	return g, c.mayUseRepository(k.principal, g, k.op.name, in.RepositoryName)
+}
+
+func (c *Cloud) loadRepository(g registryID, name string) (*repository, error) {
+	var r repository
+	if !c.store.get(g.key(name), &r) {
+		return nil, repositoryNotFound(g, name)
+	}
+	r.registry = g
+	if r.Images == nil {
+		r.Images = map[string]imageInfo{}
+	}
+	if r.ImageTags == nil {
+		r.ImageTags = map[string]string{}
+	}
+	return &r, nil
+}
+
+func (c *Cloud) saveRepository(r *repository) error {
+	return c.store.put(r.registry.key(r.Name), r)
+}
+
+// view is the repository as the API answers it.
+func (r *repository) view() map[string]any {
+	view := map[string]any{
+		"repositoryArn":              r.registry.arn(r.Name),
+		"registryId":                 r.registry.account,
+		"repositoryName":             r.Name,
+		"repositoryUri":              r.registry.host() + "/" + r.Name,
+		"createdAt":                  epoch(r.Created),
+		"imageTagMutability":         r.Mutability,
+		"imageScanningConfiguration": map[string]any{"scanOnPush": r.ScanOnPush},
+		"encryptionConfiguration":    map[string]any{"encryptionType": "AES256"},
+	}
+	if len(r.Filters) > 0 {
+		view["imageTagMutabilityExclusionFilters"] = r.Filters
+	}
+	return view
+}
+
+type createRepositoryInput struct {
+	repositoryInput
+	Tags       []map[string]any  `json:"tags"`
+	Mutability string            `json:"imageTagMutability"`
+	Filters    []exclusionFilter `json:"imageTagMutabilityExclusionFilters"`
+	Scanning   struct {
+		ScanOnPush bool `json:"scanOnPush"`
+	} `json:"imageScanningConfiguration"`
+	Encryption struct {
+		EncryptionType string `json:"encryptionType"`
+	} `json:"encryptionConfiguration"`
+}
+
+func (c *Cloud) createRepository(k *call) (any, error) {
+	var in createRepositoryInput
+	if err := k.decode(&in); err != nil {
+		return nil, err
+	}
+	g, err := c.target(k, in.repositoryInput)
+	if err != nil {
+		return nil, err
+	}
+	if in.Mutability == "" {
+		in.Mutability = "MUTABLE"
+	}
+	if err := checkMutability(in.Mutability, in.Filters); err != nil {
+		return nil, err
+	}
+	if e := in.Encryption.EncryptionType; e != "" && e != "AES256" {
+		return nil, ecrInvalid("the local cloud has no KMS: encryptionType %q is not implemented", e)
+	}
+	c.ecr.mu.Lock()
+	defer c.ecr.mu.Unlock()
+	if _, err := c.loadRepository(g, in.RepositoryName); err == nil {
+		return nil, faultf(http.StatusBadRequest, "RepositoryAlreadyExistsException",
+			"The repository with name '%s' already exists in the registry with id '%s'", in.RepositoryName, g.account)
+	}
+	r := &repository{registry: g, Name: in.RepositoryName, Store: newID(16), Created: k.at,
+		Mutability: in.Mutability, Filters: in.Filters, ScanOnPush: in.Scanning.ScanOnPush, Tags: in.Tags}
+	if err := c.makeRepositoryStore(r); err != nil {
+		return nil, err
+	}
+	if err := c.saveRepository(r); err != nil {
+		return nil, err
+	}
+	return map[string]any{"repository": r.view()}, nil
+}
+
+func (c *Cloud) describeRepositories(k *call) (any, error) {
+	var in struct {
+		RegistryID string   `json:"registryId"`
+		Names      []string `json:"repositoryNames"`
+		NextToken  string   `json:"nextToken"`
+		MaxResults *int     `json:"maxResults"`
+	}
+	if err := k.decode(&in); err != nil {
+		return nil, err
+	}
+	g, err := k.registryOf(in.RegistryID)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Names) > 0 {
+		return c.describeNamed(k, g, in.Names)
+	}
+	k.resource = g.arn("*")
+	if err := c.mayUseRepository(k.principal, g, k.op.name, "*"); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, key := range c.store.keys(g.key("")) {
+		names = append(names, strings.TrimPrefix(key, g.key("")))
+	}
+	page, next, err := pageOf(names, in.NextToken, in.MaxResults)
+	if err != nil {
+		return nil, err
+	}
+	return withToken("repositories", c.viewRepositories(g, page), next), nil
+}
+
+func (c *Cloud) describeNamed(k *call, g registryID, names []string) (any, error) {
+	if len(names) > 100 {
+		return nil, ecrInvalid("Invalid parameter at 'repositoryNames' failed to satisfy constraint: 'Member must have length less than or equal to 100'")
+	}
+	for _, name := range names {
+		if _, err := c.target(k, repositoryInput{RegistryID: g.account, RepositoryName: name}); err != nil {
+			return nil, err
+		}
+		if _, err := c.loadRepository(g, name); err != nil {
+			return nil, err
+		}
+	}
+	return withToken("repositories", c.viewRepositories(g, names), ""), nil
+}
+
+// viewRepositories leaves out one that was deleted meanwhile.
+func (c *Cloud) viewRepositories(g registryID, names []string) []map[string]any {
+	views := []map[string]any{}
+	for _, name := range names {
+		if r, err := c.loadRepository(g, name); err == nil {
+			views = append(views, r.view())
+		}
+	}
+	return views
+}
+
+func withToken(member string, list any, next string) map[string]any {
+	answer := map[string]any{member: list}
+	if next != "" {
+		answer["nextToken"] = next
+	}
+	return answer
+}
+
+// pageOf cuts a page out of sorted, unique keys. The token is the last key of
+// the page before, so that what comes and goes meanwhile shifts nothing.
+func pageOf(keys []string, token string, max *int) (page []string, next string, err error) {
+	size := 100
+	if max != nil {
+		size = *max
+	}
+	if size < 1 || size > 1000 {
+		return nil, "", ecrInvalid("Invalid parameter at 'maxResults' failed to satisfy constraint: 'Member must have value between 1 and 1000'")
+	}
+	after, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return nil, "", ecrInvalid("Invalid parameter at 'nextToken' failed to satisfy constraint: 'must be a token from a previous answer'")
+	}
+	keys = keys[sort.Search(len(keys), func(i int) bool { return keys[i] > string(after) }):]
+	if len(keys) > size {
+		keys = keys[:size]
+		next = base64.RawURLEncoding.EncodeToString([]byte(keys[size-1]))
+	}
+	return keys, next, nil
+}
+
+func (c *Cloud) deleteRepository(k *call) (any, error) {
+	var in struct {
+		repositoryInput
+		Force bool `json:"force"`
+	}
+	if err := k.decode(&in); err != nil {
+		return nil, err
+	}
+	g, err := c.target(k, in.repositoryInput)
+	if err != nil {
+		return nil, err
+	}
+	c.ecr.mu.Lock()
+	defer c.ecr.mu.Unlock()
+	r, err := c.loadRepository(g, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Images) > 0 && !in.Force {
+		return nil, faultf(http.StatusBadRequest, "RepositoryNotEmptyException",
+			"The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, g.account)
+	}
+	if err := c.store.delete(g.key(r.Name)); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(c.repositoryDir(r)); err != nil {
+		c.warn("removing the files of repository %s: %v", r.Name, err) // it is gone all the same
+	}
+	return map[string]any{"repository": r.view()}, nil
+}
+
+func (c *Cloud) putImageTagMutability(k *call) (any, error) {
+	var in struct {
+		repositoryInput
+		Mutability string            `json:"imageTagMutability"`
+		Filters    []exclusionFilter `json:"imageTagMutabilityExclusionFilters"`
+	}
+	if err := k.decode(&in); err != nil {
+		return nil, err
+	}
+	g, err := c.target(k, in.repositoryInput)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMutability(in.Mutability, in.Filters); err != nil {
+		return nil, err
+	}
+	c.ecr.mu.Lock()
+	defer c.ecr.mu.Unlock()
+	r, err := c.loadRepository(g, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	r.Mutability, r.Filters = in.Mutability, in.Filters
+	if err := c.saveRepository(r); err != nil {
+		return nil, err
+	}
+	answer := map[string]any{"registryId": g.account, "repositoryName": r.Name, "imageTagMutability": r.Mutability}
+	if len(r.Filters) > 0 {
+		answer["imageTagMutabilityExclusionFilters"] = r.Filters
+	}
+	return answer, nil
+}
+
+// checkMutability: filters belong to the two settings with exclusion, 1 to 5
+// of them (API_PutImageTagMutability).
+func checkMutability(mutability string, filters []exclusionFilter) error {
+	exclusion := strings.HasSuffix(mutability, "_WITH_EXCLUSION")
+	switch mutability {
+	case "MUTABLE", "IMMUTABLE", "MUTABLE_WITH_EXCLUSION", "IMMUTABLE_WITH_EXCLUSION":
+	default:
+		return ecrInvalid("Invalid parameter at 'imageTagMutability' failed to satisfy constraint: 'Member must satisfy enum value set: [IMMUTABLE_WITH_EXCLUSION, MUTABLE, IMMUTABLE, MUTABLE_WITH_EXCLUSION]'")
+	}
+	switch {
+	case exclusion && (len(filters) == 0 || len(filters) > maxExclusionFilters):
+		return ecrInvalid("Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: 'Member must have length between 1 and %d'", maxExclusionFilters)
+	case !exclusion && len(filters) > 0:
+		return ecrInvalid("Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: 'exclusion filters can't be used with %s'", mutability)
+	}
+	for _, f := range filters {
+		if f.FilterType != "WILDCARD" || !filterPattern.MatchString(f.Filter) {
+			return ecrInvalid("Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: 'must be of type WILDCARD and satisfy regular expression '^[0-9a-zA-Z._*-]{1,128}$''")
+		}
+	}
+	return nil
+}
+
+// immutable says whether a tag may not move.
+func (r *repository) immutable(tag string) bool {
+	immutable := strings.HasPrefix(r.Mutability, "IMMUTABLE")
+	for _, f := range r.Filters {
+		if matchWildcard(f.Filter, tag) {
+			return !immutable
+		}
+	}
+	return immutable
+}
+
+// matchWildcard matches a whole tag; * stands for any characters, none too.
+func matchWildcard(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == s
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if !strings.HasPrefix(s, first) || len(s) < len(first)+len(last) || !strings.HasSuffix(s, last) {
+		return false
+	}
+	s = s[len(first) : len(s)-len(last)]
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+	return true
+}
+
+// repositoryDir is where a repository keeps its blobs, manifests and uploads.
+func (c *Cloud) repositoryDir(r *repository) string {
+	return filepath.Join(c.Dir, "registry", r.Store)
+}
+
+func (c *Cloud) makeRepositoryStore(r *repository) error {
+	for _, sub := range []string{"blobs", "manifests", "uploads"} {
+		if err := os.MkdirAll(filepath.Join(c.repositoryDir(r), sub), 0o700); err != nil {
+			return err
+		}
+	}
+	return syncDir(filepath.Join(c.Dir, "registry"))
+}
+
+// resetRegistry forgets every blob, manifest and upload; the records go with
+// the store's.
+func (c *Cloud) resetRegistry() error {
+	c.ecr.mu.Lock()
+	defer c.ecr.mu.Unlock()
+	c.ecr.uploadsMu.Lock()
+	c.ecr.uploads = nil
+	c.ecr.uploadsMu.Unlock()
+	return os.RemoveAll(filepath.Join(c.Dir, "registry"))
+}
