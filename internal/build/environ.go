@@ -1,0 +1,59 @@
+package build
+
+import "strings"
+
+// passed lists the variables that children may have. It is a list of what is
+// needed rather than of what is secret: a credential that nobody thought of
+// does not get through. GO* is spelled out because GOOGLE_* begins like it.
+func passed() []string {
+	return []string{
+		"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", "LANG", "LANGUAGE", "TZ", "XDG_*",
+		// Windows does not start programs without these.
+		"SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA",
+		// How to reach the network.
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "NETRC",
+		// Go's own settings; what decides about the result is set by the engine.
+		"GO111MODULE", "GOAUTH", "GOBIN", "GOCACHE", "GOCACHEPROG", "GODEBUG", "GOENV", "GOEXPERIMENT", "GOFIPS140",
+		"GOFLAGS", "GOGC", "GOINSECURE", "GOMAXPROCS", "GOMEMLIMIT", "GOMODCACHE", "GONOPROXY", "GONOSUMDB",
+		"GOPATH", "GOPRIVATE", "GOPROXY", "GOROOT", "GOSUMDB", "GOTOOLCHAIN", "GOVCS", "GOWORK",
+		// Git's: configuration and transport. Not where its repository is,
+		// which a hook sets and which would override the directory.
+		"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_*", "GIT_CONFIG_VALUE_*",
+		"GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_EXEC_PATH",
+	}
+}
+
+// environ returns what children get: what passed lists of offered, then own.
+func environ(offered []string, own ...string) []string {
+	exact, prefixes := map[string]bool{}, []string{}
+	for _, name := range passed() {
+		if prefix, ok := strings.CutSuffix(name, "*"); ok {
+			prefixes = append(prefixes, prefix)
+		}
+		exact[name] = true
+	}
+	var env []string
+	for _, pair := range offered {
+		name, _, _ := strings.Cut(pair, "=")
+		ok := exact[name]
+		for _, prefix := range prefixes {
+			ok = ok || strings.HasPrefix(name, prefix)
+		}
+		if ok {
+			env = append(env, pair)
+		}
+	}
+	return append(env, own...)
+}
+
+// lookup returns the last value of a variable, as children see it.
+func lookup(env []string, name string) string {
+	value := ""
+	for _, pair := range env {
+		if key, v, ok := strings.Cut(pair, "="); ok && key == name {
+			value = v
+		}
+	}
+	return value
+}
