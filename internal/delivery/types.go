@@ -101,6 +101,7 @@ type VerifySpec struct {
 // Source is the commit that is delivered.
 type Source struct {
 	Dir      string    // the build context
+	Root     string    // the work tree that Dir is in
 	Revision string    // 40 hex
 	Time     time.Time // of the commit: SOURCE_DATE_EPOCH
 	Dirty    bool      // the work tree differs from the commit
