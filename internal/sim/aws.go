@@ -80,6 +80,8 @@ type fault struct {
 	Status  int
 	Message string
 	Fields  map[string]any // further members (rest-json's reason, fieldList)
+	// why is what the caller is not told: it goes to the journal.
+	why string
 }
 
 func (f *fault) Error() string { return f.Code + ": " + f.Message }
@@ -105,6 +107,9 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 		Status: status, Allowed: true, RequestID: k.id}
 	if f := asFault(err); f != nil && (f.Status == http.StatusForbidden || k.principal.arn == "anonymous") {
 		entry.Allowed, entry.Why = false, f.Code+": "+f.Message
+		if f.why != "" {
+			entry.Why += ": " + f.why
+		}
 	}
 	c.journal.add(entry)
 }

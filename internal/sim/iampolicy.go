@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/slipway-cd/slipway/internal/trust"
+)
+
+// Quotas of IAM, in characters without white space.
+const (
+	maxTrust  = 2048
+	maxInline = 10240 // all inline policies of a role together
+)
+
+func malformed(format string, args ...any) error {
+	return faultf(http.StatusBadRequest, "MalformedPolicyDocument", format, args...)
+}
+
+// checkTrust refuses what IAM refuses as a role's trust policy, a trust in
+// GitHub that does not look at the subject included.
+func checkTrust(document string) error {
+	if policySize(document) > maxTrust {
+		return faultf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for ACLSizePerRole: %d", maxTrust)
+	}
+	policy, err := trust.Parse([]byte(document))
+	if err != nil {
+		return malformed("This policy contains invalid Json or elements: %v", err)
+	}
+	for _, s := range policy.Statements {
+		switch {
+		case s.Principals == nil:
+			return malformed("Missing required field Principal")
+		case s.Resources != nil || s.NotResources != nil:
+			return malformed("Has prohibited field Resource")
+		}
+		for _, action := range slices.Concat(s.Actions, s.NotActions) {
+			if service, _, _ := strings.Cut(strings.ToLower(action), ":"); service != "sts" && action != "*" {
+				return malformed("AssumeRole policy may only specify STS AssumeRole actions.")
+			}
+		}
+		if trustsGitHub(s) && !looksAtSubject(s) {
+			return malformed("A role that trusts %s needs a condition on token.actions.githubusercontent.com:sub", trust.GitHubIssuer)
+		}
+	}
+	return nil
+}
+
+const gitHubHost = "token.actions.githubusercontent.com"
+
+// trustsGitHub says whether an Allow statement names GitHub's provider, with
+// or without an enterprise's path.
+func trustsGitHub(s trust.Statement) bool {
+	return s.Effect == trust.Allow && slices.ContainsFunc(s.Principals, func(p trust.Principal) bool {
+		_, host, _ := strings.Cut(p.Value, ":oidc-provider/")
+		return p.Kind == trust.Federated && (host == gitHubHost || strings.HasPrefix(host, gitHubHost+"/"))
+	})
+}
+
+// looksAtSubject says whether a condition is on the subject. As IAM does, it
+// does not ask whether the condition narrows anything.
+func looksAtSubject(s trust.Statement) bool {
+	return slices.ContainsFunc(s.Conditions, func(c trust.Condition) bool {
+		key := strings.ToLower(c.Key)
+		return strings.HasPrefix(key, gitHubHost) && strings.HasSuffix(key, ":sub")
+	})
+}
+
+// checkPermissions refuses what IAM refuses as an inline policy.
+func checkPermissions(document string) error {
+	policy, err := trust.Parse([]byte(document))
+	if err != nil {
+		return malformed("Syntax errors in policy: %v", err)
+	}
+	for _, s := range policy.Statements {
+		switch {
+		case s.Principals != nil:
+			return malformed("Policy document should not specify a principal.")
+		case s.Resources == nil && s.NotResources == nil:
+			return malformed("Policy statement must contain resources.")
+		}
+		for _, action := range slices.Concat(s.Actions, s.NotActions) {
+			if action != "*" && !strings.Contains(action, ":") {
+				return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+			}
+		}
+		for _, resource := range slices.Concat(s.Resources, s.NotResources) {
+			if resource != "*" && (!strings.HasPrefix(resource, "arn:") || strings.Count(resource, ":") < 5) {
+				return malformed(`Resource %s must be in ARN format or "*".`, resource)
+			}
+		}
+	}
+	return nil
+}
+
+// policySize is a document's size as IAM counts it.
+func policySize(document string) int {
+	n := 0
+	for _, r := range document {
+		if r != ' ' && r != '\t' && r != '\n' && r != '\r' {
+			n++
+		}
+	}
+	return n
+}
+
+// policyName checks the parameter PolicyName.
+func policyName(k *call) (string, error) {
+	name := k.form.Get("PolicyName")
+	var wrong constraints
+	wrong.length("policyName", name, 1, 128)
+	wrong.pattern("policyName", name, iamName, `[\w+=,.@-]+`)
+	return name, wrong.fault()
+}
+
+func (c *Cloud) putRolePolicy(k *call) (any, error) {
+	name, err := policyName(k)
+	if err != nil {
+		return nil, err
+	}
+	document := k.form.Get("PolicyDocument")
+	return c.changeRole(k, func(r *role) error {
+		if err := checkPermissions(document); err != nil {
+			return err
+		}
+		policies := maps.Clone(r.Policies)
+		if policies == nil {
+			policies = make(map[string]string)
+		}
+		policies[name] = document
+		size := 0
+		for _, p := range policies {
+			size += policySize(p)
+		}
+		if size > maxInline {
+			return faultf(http.StatusConflict, "LimitExceeded", "Maximum policy size of %d bytes exceeded for role %s", maxInline, r.Name)
+		}
+		r.Policies = policies
+		return nil
+	})
+}
+
+func noSuchPolicy(name string) error {
+	return faultf(http.StatusNotFound, "NoSuchEntity", "The role policy with name %s cannot be found.", name)
+}
+
+func (c *Cloud) getRolePolicy(k *call) (any, error) {
+	name, err := policyName(k)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.roleOf(k)
+	if err != nil {
+		return nil, err
+	}
+	document, ok := r.Policies[name]
+	if !ok {
+		return nil, noSuchPolicy(name)
+	}
+	return struct{ RoleName, PolicyName, PolicyDocument string }{r.Name, name, uriEncode(document, false)}, nil
+}
+
+func (c *Cloud) listRolePolicies(k *call) (any, error) {
+	r, err := c.roleOf(k)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(r.Policies))
+	page, marker, err := paginate(k.form, names, func(s string) string { return s })
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		PolicyNames xmlList[string]
+		IsTruncated bool
+		Marker      string `xml:",omitempty"`
+	}{xmlList[string]{page}, marker != "", marker}, nil
+}
+
+func (c *Cloud) deleteRolePolicy(k *call) (any, error) {
+	name, err := policyName(k)
+	if err != nil {
+		return nil, err
+	}
+	return c.changeRole(k, func(r *role) error {
+		if _, ok := r.Policies[name]; !ok {
+			return noSuchPolicy(name)
+		}
+		delete(r.Policies, name)
+		return nil
+	})
+}
+
+// listAttachedRolePolicies answers none: there are no managed policies here.
+func (c *Cloud) listAttachedRolePolicies(k *call) (any, error) {
+	if _, err := c.roleOf(k); err != nil {
+		return nil, err
+	}
+	return struct {
+		AttachedPolicies xmlList[string]
+		IsTruncated      bool
+	}{}, nil
+}
