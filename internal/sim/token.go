@@ -233,15 +233,15 @@ func checkClaims(payload map[string]any, issuer TokenIssuer, now time.Time) (*Cl
 	if !ok || subject == "" {
 		return nil, invalidToken("Missing a required claim: sub")
 	}
-	expires, err := timestamp(payload, "exp", true)
+	expires, err := secondsClaim(payload, "exp", true)
 	if err != nil {
 		return nil, err
 	}
-	issued, err := timestamp(payload, "iat", true)
+	issued, err := secondsClaim(payload, "iat", true)
 	if err != nil {
 		return nil, err
 	}
-	notBefore, err := timestamp(payload, "nbf", false)
+	notBefore, err := secondsClaim(payload, "nbf", false)
 	if err != nil {
 		return nil, err
 	}
@@ -265,8 +265,8 @@ func checkClaims(payload map[string]any, issuer TokenIssuer, now time.Time) (*Cl
 	return &Claims{Issuer: issuer.URL, Subject: subject, Audience: audience, Expires: time.Unix(expires, 0).UTC(), All: payload}, nil
 }
 
-// timestamp reads a claim in seconds since 1970. STS wants integers.
-func timestamp(payload map[string]any, name string, required bool) (int64, error) {
+// secondsClaim reads a claim in seconds since 1970. STS wants integers.
+func secondsClaim(payload map[string]any, name string, required bool) (int64, error) {
 	claim, ok := payload[name]
 	if !ok && !required {
 		return 0, nil
