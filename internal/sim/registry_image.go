@@ -115,8 +115,14 @@ func (m *manifest) check(mediaType string) error {
 		if len(m.Layers) == 0 { // werf/werf#2558
 			return manifestInvalid("Image has to have at least 1 layer")
 		}
+		if len(m.Manifests) > 0 {
+			return manifestInvalid("an image manifest lists no manifests")
+		}
 		return checkDescriptors(append([]descriptor{m.Config}, m.Layers...))
 	case typeDockerList, typeOCIIndex:
+		if len(m.Layers) > 0 {
+			return manifestInvalid("an index lists no layers")
+		}
 		return checkDescriptors(m.Manifests)
 	}
 	return manifestInvalid("the media type '%s' is not supported", mediaType)
