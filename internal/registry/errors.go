@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -34,6 +35,10 @@ func passing(err error) bool {
 	if errors.As(err, &source) || errors.Is(err, context.Canceled) {
 		return false
 	}
+	var upload *uploadError
+	if errors.As(err, &upload) && upload.lost() {
+		return true
+	}
 	var answer *transport.Error
 	if errors.As(err, &answer) {
 		return passingAnswer(answer)
@@ -53,15 +58,25 @@ func passingAnswer(e *transport.Error) bool {
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
-	for _, d := range e.Errors {
-		switch d.Code {
-		// An upload that was cut or forgotten: the next try begins anew, and
-		// finds out first whether the blob is there after all.
-		case transport.TooManyRequestsErrorCode, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode:
-			return true
-		}
-	}
-	return false
+	return hasCode(e, transport.TooManyRequestsErrorCode)
+}
+
+func hasCode(e *transport.Error, codes ...transport.ErrorCode) bool {
+	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
+}
+
+// uploadError is a failed upload. Where the registry has forgotten an upload,
+// or got other bytes than it counted, a new one may succeed; of a manifest the
+// same codes say that a blob is missing, and trying again does not help.
+type uploadError struct{ err error }
+
+func (e *uploadError) Error() string { return e.err.Error() }
+func (e *uploadError) Unwrap() error { return e.err }
+
+func (e *uploadError) lost() bool {
+	var answer *transport.Error
+	return errors.As(e.err, &answer) && (answer.StatusCode == http.StatusRequestedRangeNotSatisfiable ||
+		hasCode(answer, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode, transport.DigestInvalidErrorCode))
 }
 
 func passingLine(err error) bool {
@@ -132,7 +147,7 @@ func kindOf(e *delivery.RemoteError) error {
 			return delivery.ErrExists
 		}
 		return delivery.ErrInvalid
-	case "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "DIGEST_INVALID", "SIZE_INVALID", "NAME_INVALID":
+	case "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "DIGEST_INVALID", "SIZE_INVALID", "NAME_INVALID":
 		return delivery.ErrInvalid
 	case "TOOMANYREQUESTS":
 		return delivery.ErrThrottled

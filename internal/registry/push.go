@@ -173,7 +173,10 @@ func (r *Repository) upload(ctx context.Context, img delivery.Image, blobs []v1.
 // followed by a new upload, after asking whether the blob arrived after all.
 func (r *Repository) uploadOne(ctx context.Context, pusher *remote.Pusher, s *session, img delivery.Image, d v1.Descriptor, count *counter) error {
 	err := r.try(ctx, "push blob", d.Digest.String(), func() error {
-		return pusher.Upload(ctx, s.repo, &layer{ctx: ctx, img: img, desc: d, count: count})
+		if err := pusher.Upload(ctx, s.repo, &layer{ctx: ctx, img: img, desc: d, count: count}); err != nil {
+			return &uploadError{err}
+		}
+		return nil
 	})
 	if err == nil {
 		count.set(d, d.Size)
