@@ -1,0 +1,108 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// rule is what a string must look like. The limits are AWS's (facts 1.4 and
+// 2) and GitHub's.
+type rule struct {
+	want     string // completes "must be …"
+	pattern  *regexp.Regexp
+	min, max int // characters; max 0 means no limit
+}
+
+// ok says whether text keeps the rule.
+func (r rule) ok(text string) bool {
+	n := utf8.RuneCountInString(text)
+	if n < r.min || r.max > 0 && n > r.max {
+		return false
+	}
+	return r.pattern == nil || r.pattern.MatchString(text)
+}
+
+func pattern(want, expression string) rule {
+	return rule{want: want, pattern: regexp.MustCompile(`^(?:` + expression + `)$`)}
+}
+
+func (r rule) length(least, most int) rule {
+	r.min, r.max = least, most
+	return r
+}
+
+var (
+	accountRule = pattern("a quoted string of 12 digits", `[0-9]{12}`)
+	regionRule  = pattern("an AWS region such as us-east-1", `[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}`)
+	githubRule  = pattern("owner/name, or owner@id/name@id",
+		`[A-Za-z0-9][A-Za-z0-9_-]{0,99}(@[0-9]{1,20})?/[A-Za-z0-9._-]{1,100}(@[0-9]{1,20})?`)
+	nameRule = pattern("a letter followed by letters, digits, _ or - (47 characters at most)",
+		`[A-Za-z][A-Za-z0-9_-]*`).length(1, 47)
+	repositoryRule = pattern("an ECR repository name: lower-case letters and digits in parts joined by . _ - or /",
+		`[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`).length(2, 256)
+	endpointRule = pattern("a letter followed by up to 47 letters, digits or _", `[a-zA-Z][a-zA-Z0-9_]{0,47}`)
+	roleRule     = pattern("an IAM role ARN such as arn:aws:iam::111122223333:role/deploy-dev",
+		`arn:aws(-[^:\s]+)?:iam::[0-9]{12}:role/[\x21-\x7e]+`).length(1, 2048)
+	capacityRule = pattern("the ARN of a capacity provider",
+		`arn:aws(-[^:\s]+)?:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:[\x21-\x7e]+`).length(1, 2048)
+	groupRule    = pattern("a security group id such as sg-0123456789abcdef0", `sg-[0-9a-zA-Z]{8,17}`)
+	subnetRule   = pattern("a subnet id such as subnet-0123456789abcdef0", `subnet-[0-9a-zA-Z]{8,17}`)
+	reviewerRule = pattern("a GitHub user, or a team as organisation/team",
+		`[A-Za-z0-9][A-Za-z0-9_-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99})?`)
+	profileRule  = pattern("the name of an AWS profile", `[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?`)
+	packageRule  = pattern("a Go package in the agent's path, such as . or ./cmd/agent", `\.|(\./)?[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*`)
+	versionRule  = pattern("a Slipway version such as 0.3.1", `v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?`)
+	urlRule      = pattern("an https URL; it may hold {version}, {os} and {arch}", `https://[^\s/]+(/\S*)?`)
+	sha256Rule   = pattern("a SHA-256 of 64 hex digits", `[0-9a-f]{64}`)
+	platformRule = pattern("a platform such as linux/amd64", `[a-z0-9]+/[a-z0-9]+`)
+
+	discoveryRule = pattern("an https URL that holds /.well-known/openid-configuration",
+		`https://.+/\.well-known/(openid-configuration|oauth-authorization-server(/.*)?)`)
+	scopeRule   = pattern("an OAuth scope without spaces", `[\x21\x23-\x5B\x5D-\x7E]+`).length(1, 255)
+	headerRule  = pattern("a header name: a letter followed by letters, digits, _ or -", `[A-Za-z][A-Za-z0-9_-]{0,255}`)
+	mountRule   = pattern("a path such as /mnt/data", `/mnt/[a-zA-Z0-9._-]+/?`).length(6, 200)
+	s3FilesRule = pattern("the ARN of an S3 Files access point",
+		`arn:aws[-a-z]*:s3files:[0-9a-z:-]+:file-system/fs-[0-9a-f]{17,40}/access-point/fsap-[0-9a-f]{17,40}`)
+	efsRule = pattern("the ARN of an EFS access point",
+		`arn:aws[-a-z]*:elasticfilesystem:[0-9a-z:-]+:access-point/fsap-[0-9a-f]{8,40}`)
+	portPathRule = pattern("a path that begins with /", `/[\x21-\x7e]*`)
+	variableRule = pattern("a name of 1 to 100 characters without = or control characters", `[^=\x00-\x1f]+`).length(1, 100)
+	anyText      = rule{want: "a string that is not empty", min: 1}
+)
+
+// branchProblem says why a text is not one branch, "" if it is. Wildcards
+// are refused: a filter such as main* lets anyone who may push a branch in.
+func branchProblem(text string) (message, hint string) {
+	switch {
+	case strings.ContainsAny(text, "*?[+!"):
+		return "must be one branch, without wildcards", "anyone who may push a matching branch could deploy"
+	case strings.HasPrefix(text, "refs/"):
+		return "must be the branch's short name", "write main, not refs/heads/main"
+	case !branchShape.MatchString(text), strings.Contains(text, ".."), strings.Contains(text, "//"),
+		strings.Contains(text, "@{"), strings.HasSuffix(text, ".lock"), len(text) > 255:
+		return "must be a branch name, not " + quote(text), ""
+	}
+	return "", ""
+}
+
+var branchShape = regexp.MustCompile(`^[^-/.\s\x00-\x1f\x7f~^:\\'"]([^\s\x00-\x1f\x7f~^:\\'"]*[^/.\s\x00-\x1f\x7f~^:\\'"])?$`)
+
+// pathProblem says why a text is not a path inside the repository.
+func pathProblem(text string) (message, hint string) {
+	const want = "must be a relative path inside the repository"
+	switch {
+	case text == "", len(text) > 1024, strings.ContainsAny(text, "\x00\n\r"):
+		return want, ""
+	case strings.Contains(text, `\`):
+		return want + ", with / between its parts", ""
+	case strings.HasPrefix(text, "/"), strings.HasPrefix(text, "~"), len(text) > 1 && text[1] == ':':
+		return want + ", not an absolute one", ""
+	}
+	for part := range strings.SplitSeq(text, "/") {
+		if part == ".." {
+			return want + ", without ..", ""
+		}
+	}
+	return "", ""
+}
