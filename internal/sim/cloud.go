@@ -123,7 +123,7 @@ func (c *Cloud) Reset() error {
 	if err := c.Open(); err != nil {
 		return err
 	}
-	return errors.Join(c.closeAgents(), c.resetRegistry(), c.store.deleteAll(keepOnReset), c.journal.reset())
+	return errors.Join(c.closeAgents(), c.resetAgents(), c.resetRegistry(), c.store.deleteAll(keepOnReset), c.journal.reset())
 }
 
 func (c *Cloud) now() time.Time {
