@@ -102,8 +102,11 @@ func (c *Client) call(ctx context.Context, r *request) (delivery.Document, error
 			return err
 		}
 		defer resp.Body.Close()
-		if body, err = readAll(resp.Body, maxBody); err != nil {
-			return &unansweredError{operation: r.operation, host: resp.Request.URL.Host, sent: true, err: err}
+		if body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1)); err != nil {
+			return r.unanswered(err)
+		}
+		if len(body) > maxBody {
+			return fmt.Errorf("AgentCore %s %s: the answer is larger than %d bytes", r.operation, r.resource, maxBody)
 		}
 		if resp.StatusCode/100 != 2 {
 			return remoteError(r, resp, body)
@@ -134,7 +137,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	resp, err := c.client().Do(req)
 	if err != nil {
-		return nil, &unansweredError{operation: r.operation, host: req.URL.Host, sent: !neverSent(err), err: withoutURL(err)}
+		return nil, r.unanswered(err)
 	}
 	return resp, nil
 }
@@ -197,13 +200,4 @@ func escape(label string) string {
 		}
 	}
 	return b.String()
-}
-
-// readAll reads a body to its end and refuses one that is larger than limit.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(body)) > limit {
-		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
-	}
-	return body, err
 }

@@ -15,21 +15,33 @@ import (
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
-// unansweredError is a call that nobody answered, or not to the end.
+// unansweredError is a call that nobody answered, or not to the end. For the
+// core it is a *delivery.RemoteError without a status.
 type unansweredError struct {
+	service   string
 	operation string
-	host      string
+	resource  string
 	sent      bool // it may have been acted on
 	err       error
 }
 
 func (e *unansweredError) Error() string {
-	return fmt.Sprintf("AgentCore %s: no answer from %s: %v", e.operation, e.host, e.err)
+	return fmt.Sprintf("%s %s %s: no answer: %v", e.service, e.operation, e.resource, e.err)
 }
 
-func (e *unansweredError) Unwrap() error { return e.err }
+// Unwrap returns the call as a remote error, and the cause.
+func (e *unansweredError) Unwrap() []error {
+	return []error{&delivery.RemoteError{Service: e.service, Operation: e.operation, Resource: e.resource,
+		Code: "NoAnswer", Message: e.err.Error()}, e.err}
+}
 
-// withoutURL drops the client's "Put <url>:", which says twice what is known.
+func (r *request) unanswered(err error) error {
+	return &unansweredError{service: "AgentCore", operation: r.operation, resource: r.resource,
+		sent: !neverSent(err), err: withoutURL(err)}
+}
+
+// withoutURL drops what the clients put round the cause: it says twice what is
+// known.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -148,7 +160,7 @@ func sdkError(service, operation, resource string, err error) error {
 	}
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return fmt.Errorf("%s %s %s: %w", service, operation, resource, withoutURL(err))
+		return &unansweredError{service: service, operation: operation, resource: resource, sent: true, err: withoutURL(err)}
 	}
 	remote := &delivery.RemoteError{Service: service, Operation: operation, Resource: resource,
 		Code: api.ErrorCode(), Message: api.ErrorMessage()}

@@ -75,7 +75,7 @@ func (c *Client) invoke(ctx context.Context, call delivery.Invocation, w io.Writ
 			return readRefusal(r, resp, &answer)
 		}
 		if _, err := io.Copy(w, resp.Body); err != nil {
-			return fmt.Errorf("AgentCore %s: the answer did not come to its end: %w", r.operation, err)
+			return r.unanswered(fmt.Errorf("the answer did not come to its end: %w", err))
 		}
 		return nil
 	})
@@ -104,7 +104,7 @@ func readRefusal(r *request, resp *http.Response, answer *delivery.Answer) error
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	if err != nil {
 		answer.Status = 0
-		return &unansweredError{operation: r.operation, host: resp.Request.URL.Host, sent: true, err: err}
+		return r.unanswered(err)
 	}
 	f, code := readFailure(resp, body)
 	answer.Body, answer.ErrorCode, answer.Message = body, code, f.text()
