@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+type buildDocument struct {
+	Schema   string        `json:"schema"` // slipway.build/v1
+	Agent    string        `json:"agent"`
+	Revision string        `json:"revision"`
+	Image    imageDocument `json:"image"`
+	Bytes    int64         `json:"bytes"` // compressed
+	Pushed   bool          `json:"pushed"`
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var s selection
+	var push, dryRun, allowDirty bool
+	cmd := &cobra.Command{
+		Use:   "build --env NAME [--push]",
+		Short: "Build and check the image of the commit that is checked out; its digest is stdout",
+		Long: "Builds the image of the commit and checks it as a deploy would.\n" +
+			"--push sends it under its revision tag; latest moves only when a deploy has verified it.",
+		Example: "  slipway build --env dev\n  slipway build --env dev --push -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.project(s)
+			if err != nil {
+				return err
+			}
+			return a.build(cmd.Context(), p, push, dryRun, allowDirty)
+		},
+	}
+	selectionFlags(cmd, &s)
+	cmd.Flags().BoolVar(&push, "push", false, "send it to the repository, under the revision tag")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be built and pushed, and stop")
+	cmd.Flags().BoolVar(&allowDirty, "allow-dirty", false, "build uncommitted changes, under a tag that says so")
+	a.actingFlags(cmd)
+	return cmd
+}
+
+func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bool) error {
+	source, err := a.source(ctx, p)
+	if err != nil {
+		return err
+	}
+	opts := delivery.DeployOptions{Source: source, Platform: p.agent.Build.Platform, AllowDirty: allowDirty, OutOfOrder: true}
+	a.ui.line("%s", a.ui.paint(bold, fmt.Sprintf("build %s  %s", p.target.Agent, shortRevision(source.Revision))))
+	d := &delivery.Deliverer{Target: p.target, Builder: lazyBuilder{p.agent.Build, a.Env},
+		Observe: (&progress{ui: a.ui, debug: a.debug}).observe}
+	if dryRun {
+		a.ui.line("  would build %s with the engine %s for %s", p.agent.Build.Path, p.agent.Build.Engine, p.agent.Build.Platform)
+		if push {
+			a.ui.line("  would push %s/%s:%s", p.target.Registry, p.target.Repository, source.Revision)
+		}
+		return nil
+	}
+	if push {
+		if !a.yes && !a.ci() {
+			if err := a.ui.confirm("push the image to " + p.target.Registry + "/" + p.target.Repository + "?"); err != nil {
+				return err
+			}
+		}
+		if d, err = a.deliverer(ctx, p); err != nil {
+			return err
+		}
+	}
+	built, err := d.Build(ctx, opts, push)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.ui.document(buildDocument{Schema: "slipway.build/v1", Agent: p.target.Agent, Revision: source.Revision,
+			Image: imageDocument{URI: p.target.ImageURI(built.Digest), Digest: built.Digest, Platform: built.Platform, Tags: built.Tags},
+			Bytes: built.Bytes, Pushed: push})
+	}
+	a.ui.result("%s", built.Digest)
+	return nil
+}

@@ -1,0 +1,174 @@
+// Package cli is the command slipway as a value: streams, environment and
+// arguments in, exit status out. One file holds one command; wire.go is the
+// only place where adapters and the core meet.
+//
+// It refuses to decide anything about a delivery, which is the core's
+// business, and to touch the process: it neither reads the real environment
+// nor exits.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+// System is what a process has: everything the command may touch.
+type System struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+	// Env is the environment, as KEY=value.
+	Env []string
+	// Dir is the working directory, absolute.
+	Dir string
+	// Executable is the path of this very program: the local cloud and the
+	// demo run it again.
+	Executable string
+}
+
+// Getenv returns the value of an environment variable, "" where it is not set.
+func (s System) Getenv(name string) string {
+	for i := len(s.Env) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(s.Env[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// app is one run of the command.
+type app struct {
+	System
+	ui *ui
+
+	// Flags that every command has.
+	output  string
+	quiet   bool
+	debug   bool
+	noColor bool
+	chdir   string
+	yes     bool
+	region  string
+	profile string
+	force   bool // --allow-long-lived-keys
+}
+
+// Main runs the command and returns its exit status (docs/errors.md).
+func Main(ctx context.Context, args []string, sys System) int {
+	a := &app{System: sys}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(sys.In)
+	root.SetOut(sys.Out)
+	root.SetErr(sys.Err)
+	a.ui = newUI(a) // for errors before flags are read
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	a.ui.fail(err)
+	return delivery.ExitCode(err)
+}
+
+// exitStatus is an error that has been told already, or needs no telling: the
+// status of a command that was run for the user.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "slipway",
+		Short: "From a commit to a serving agent on Amazon Bedrock AgentCore, without stored keys",
+		Example: `  slipway demo                  the whole story on a local cloud: no account, no Docker
+  slipway deploy --env dev      build, push, update, wait, verify
+  slipway status                what serves where`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
+		Args:              cobra.NoArgs,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.output, "output", "o", "text", "what stdout carries: text or json")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress on stderr")
+	flags.BoolVar(&a.debug, "debug", false, "more of what happens on stderr")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also NO_COLOR)")
+	flags.StringVarP(&a.chdir, "directory", "C", "", "run as if started in this directory")
+	flags.StringVar(&a.region, "region", "", "AWS region, over slipway.yaml and AWS_REGION")
+	flags.StringVar(&a.profile, "profile", "", "AWS profile, over slipway.yaml and AWS_PROFILE")
+	root.AddGroup(&cobra.Group{ID: "deliver", Title: "Deliver"}, &cobra.Group{ID: "look", Title: "Look"},
+		&cobra.Group{ID: "tools", Title: "Tools"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("deliver", a.buildCommand(), a.deployCommand())
+	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand())
+	add("tools", a.localCommand(), a.demoCommand(), a.schemaCommand(), a.versionCommand())
+	root.SetHelpCommandGroupID("tools")
+	a.strict(root)
+	return root
+}
+
+// strict makes every command report a wrong argument as a usage error.
+func (a *app) strict(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(c, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		a.strict(sub)
+	}
+}
+
+func usage(cmd *cobra.Command, err error) error {
+	return &delivery.Error{Kind: delivery.KindUsage, Err: err, Hints: []string{"see " + cmd.CommandPath() + " --help"}}
+}
+
+// begin reads the flags that every command has.
+func (a *app) begin() error {
+	if a.output != "text" && a.output != "json" {
+		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("--output is %q; it can be text or json", a.output)}
+	}
+	if a.chdir != "" {
+		if !filepath.IsAbs(a.chdir) {
+			a.chdir = filepath.Join(a.Dir, a.chdir)
+		}
+		a.Dir = a.chdir
+	}
+	a.ui = newUI(a)
+	return nil
+}
+
+func (a *app) json() bool { return a.output == "json" }
+
+// ci says whether this runs as a job of some CI system.
+func (a *app) ci() bool { return a.Getenv("CI") == "true" || a.Getenv("GITHUB_ACTIONS") == "true" }
+
+// path makes a path of the user's absolute.
+func (a *app) path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(a.Dir, p)
+}

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/sim"
+)
+
+// demoFiles are what the demo's repository and account are made of.
+//
+//go:embed demo
+var demoFiles embed.FS
+
+type demoDocument struct {
+	Schema  string         `json:"schema"` // slipway.demo/v1
+	Cloud   string         `json:"cloud"`
+	Steps   []demoStep     `json:"steps"`
+	Stages  []stagesOfStep `json:"stages"`
+	Seconds float64        `json:"seconds"`
+}
+
+type demoStep struct {
+	Name    string   `json:"name"`
+	OK      bool     `json:"ok"`
+	Seconds float64  `json:"seconds"`
+	Text    string   `json:"text"`
+	Details []string `json:"details"`
+}
+
+// stagesOfStep is what the stages of one delivery took.
+type stagesOfStep struct {
+	Step   string          `json:"step"`
+	Stages []stageDocument `json:"stages"`
+}
+
+// demo tells the whole story on a local cloud of its own.
+type demo struct {
+	*app
+	cloud  *runningCloud
+	api    *control
+	repo   string
+	doc    demoDocument
+	failed error
+}
+
+func (a *app) demoCommand() *cobra.Command {
+	var dir, listen string
+	var exit bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "The whole story on a local cloud: no account, no Docker, no key",
+		Long: "Starts a local cloud, makes a repository with an agent, sets up trust, and delivers as a\n" +
+			"GitHub job would: a good commit, one that crashes, a good one again, and a stranger's token.",
+		Example: "  slipway demo\n  slipway demo --exit -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.demo(cmd.Context(), a.path(dir), listen, cmd.Flags().Changed("listen"), exit)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "slipway-demo", "directory for the cloud's state and the repository; made anew")
+	cmd.Flags().StringVar(&listen, "listen", defaultListen, "loopback address of the cloud; a free port where this one is taken")
+	cmd.Flags().BoolVar(&exit, "exit", false, "end the cloud at the end (as without a terminal)")
+	return cmd
+}
+
+func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) error {
+	start := time.Now()
+	if err := freshDirectory(dir); err != nil {
+		return err
+	}
+	cloud, err := a.startCloud(ctx, filepath.Join(dir, "cloud"), listen, time.Second)
+	if err != nil && !exactly && delivery.KindOf(err) == delivery.KindUnavailable {
+		cloud, err = a.startCloud(ctx, filepath.Join(dir, "cloud"), "127.0.0.1:0", time.Second)
+	}
+	if err != nil {
+		return err
+	}
+	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"),
+		api: &control{base: cloud.address, token: cloud.ControlToken()}}
+	d.doc = demoDocument{Schema: "slipway.demo/v1", Cloud: cloud.address, Steps: []demoStep{}, Stages: []stagesOfStep{}}
+	d.say("%s", a.ui.paint(bold, fmt.Sprintf("slipway %s · local cloud %s · STS IAM ECR SSM AgentCore Logs GitHub", version().Version, cloud.address)))
+	d.say("no account, no Docker, no stored key; ~/.aws, AWS_* and GH_TOKEN are not read; files only in %s", dir)
+	d.say("")
+	d.run(ctx)
+	d.doc.Seconds = seconds(time.Since(start))
+	d.ending(ctx, dir)
+	if d.json() {
+		d.failed = errors.Join(d.failed, a.ui.document(d.doc))
+	}
+	if d.failed == nil && !exit && a.ui.asks {
+		d.say("The cloud goes on serving. Ctrl-C ends it.")
+		return cloud.wait(ctx)
+	}
+	return errors.Join(d.failed, cloud.stop())
+}
+
+// say tells the story: on stdout, or on stderr where stdout is for JSON.
+func (d *demo) say(format string, args ...any) {
+	if d.json() {
+		d.ui.line(format, args...)
+		return
+	}
+	d.ui.result(format, args...)
+}
+
+// markerFile tells a demo's directory from one that holds something else.
+const markerFile = ".slipway-demo"
+
+// freshDirectory makes the directory anew, if it is a demo's.
+func freshDirectory(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) > 0 {
+		if _, err := os.Stat(filepath.Join(dir, markerFile)); err != nil {
+			return &delivery.Error{Kind: delivery.KindUsage, Op: "making " + dir,
+				Err:   errors.New("it exists and was not made by a demo"),
+				Hints: []string{"choose another directory: --dir DIR"}}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("removing the last demo: %w", err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the demo's directory: %w", err)
+	}
+	// The demo may lie in somebody's repository: it keeps itself out of it.
+	return errors.Join(os.WriteFile(filepath.Join(dir, markerFile), nil, 0o644),
+		os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o644))
+}
+
+// run tells the steps in their order and stops at the first that does not end
+// as it should.
+func (d *demo) run(ctx context.Context) {
+	for _, s := range []struct {
+		name string
+		do   func(context.Context) (text string, details []string, err error)
+	}{
+		{"repository", d.makeRepository},
+		{"trust", d.setUpTrust},
+		{"create", d.createRuntime},
+		{"deploy", d.firstDeploy},
+		{"invoke", d.invoke},
+		{"bad-deploy", d.badDeploy},
+		{"next-deploy", d.nextDeploy},
+		{"refused", d.refused},
+		{"status", d.look},
+	} {
+		d.ui.draft(" %d %-11s …", len(d.doc.Steps)+1, s.name)
+		start := time.Now()
+		text, details, err := s.do(ctx)
+		step := demoStep{Name: s.name, OK: err == nil, Seconds: seconds(time.Since(start)), Text: text, Details: orEmpty(details)}
+		d.doc.Steps = append(d.doc.Steps, step)
+		d.say(" %d %-11s %-66s %5.1fs", len(d.doc.Steps), step.Name, text, step.Seconds)
+		for _, line := range details {
+			d.say("     %s", line)
+		}
+		if err != nil {
+			d.failed = &delivery.Error{Kind: delivery.KindFailed, Op: "demo step " + s.name, Err: err}
+			return
+		}
+	}
+}
+
+// ending prints what the stages took and what to try next.
+func (d *demo) ending(ctx context.Context, dir string) {
+	d.say("")
+	for _, line := range stageTable(d.doc.Stages) {
+		d.say(" %s", line)
+	}
+	d.say("")
+	issued, refused := tokensIn(d.cloud.Journal())
+	d.say(" keys stored 0 · logins by token %d, refused %d · %.1fs", issued, refused, d.doc.Seconds)
+	if d.failed != nil {
+		return
+	}
+	state := filepath.Join(dir, "cloud")
+	d.say("")
+	d.say(" look around  cd %s && eval \"$(slipway local env --state %s)\" && slipway status", d.repo, state)
+	d.say("              slipway local journal --state %s      # every call, who made it, what came of it", state)
+	d.say(" deploy       change support/main.go, commit it, then")
+	d.say("              slipway local job --state %s --repository acme/agents --environment dev -- slipway deploy --env dev", state)
+	d.say(" your turn    write slipway.yaml in your repository: examples/, slipway schema")
+}
+
+// tokensIn counts the logins by token that the cloud's STS answered.
+func tokensIn(calls []sim.Call) (issued, refused int) {
+	for _, c := range calls {
+		if c.Action != "AssumeRoleWithWebIdentity" {
+			continue
+		}
+		if c.Status == http.StatusOK {
+			issued++
+		} else {
+			refused++
+		}
+	}
+	return issued, refused
+}
+
+// stageTable lays the stages of several deliveries side by side.
+func stageTable(runs []stagesOfStep) []string {
+	if len(runs) == 0 {
+		return nil
+	}
+	head := fmt.Sprintf("%-12s", "stage")
+	for _, r := range runs {
+		head += fmt.Sprintf(" %12s", r.Step)
+	}
+	lines := []string{head}
+	totals := make([]float64, len(runs))
+	for _, name := range delivery.Stages() {
+		line := fmt.Sprintf("%-12s", name)
+		for i, r := range runs {
+			cell := "–"
+			for _, s := range r.Stages {
+				if s.Name == name && !s.Skipped {
+					cell = fmt.Sprintf("%.2fs", s.Seconds)
+					totals[i] += s.Seconds
+				}
+			}
+			line += strings.Repeat(" ", 13-len([]rune(cell))) + cell
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// hostPlatform is the platform of images that this machine can run, and what
+// slipway.yaml has to say for it: microVMs run arm64 alone.
+func hostPlatform() (platform string, compute string) {
+	if runtime.GOARCH == "arm64" {
+		return "linux/arm64", ""
+	}
+	return "linux/" + runtime.GOARCH, "\n    compute: instances\n    capacity_provider: arn:aws:bedrock-agentcore:us-east-1:111122223333:capacity-provider/demo"
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/config"
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+// deployFlags are the flags of slipway deploy.
+type deployFlags struct {
+	selection
+	all        bool
+	dryRun     bool
+	create     bool
+	allowDirty bool
+	replace    bool
+	outOfOrder bool
+	skipVerify bool
+	timeout    time.Duration
+}
+
+func (a *app) deployCommand() *cobra.Command {
+	var f deployFlags
+	cmd := &cobra.Command{
+		Use:   "deploy --env NAME",
+		Short: "Build, push, update, wait, verify, move latest, record",
+		Long: "Takes the commit that is checked out to a serving agent, and proves that it serves.\n" +
+			"A version that fails its verify is taken out of service at once (exit 4).",
+		Example: `  slipway deploy --env dev
+  slipway deploy --env dev --dry-run            # what it would do; writes nothing
+  slipway deploy --env dev --create --yes       # once per environment, as an administrator`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.deploy(cmd.Context(), f) },
+	}
+	selectionFlags(cmd, &f.selection)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.all, "all", false, "every agent of slipway.yaml, one after the other")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
+	flags.BoolVar(&f.create, "create", false, "make the runtime, its parameter and its endpoint where they are missing")
+	flags.BoolVar(&f.allowDirty, "allow-dirty", false, "deliver uncommitted changes, under a tag that says so")
+	flags.BoolVar(&f.replace, "replace", false, "drop the live settings that slipway.yaml sets to null")
+	flags.BoolVar(&f.outOfOrder, "out-of-order", false, "deploy to an environment that takes its releases from another")
+	flags.BoolVar(&f.skipVerify, "skip-verify", false, "record the release as unverified, which can't be promoted")
+	flags.DurationVar(&f.timeout, "timeout", 0, "how long to wait for READY and for the verify, each (default 15m and 2m)")
+	a.actingFlags(cmd)
+	return cmd
+}
+
+// actingFlags are the flags of commands that change something outside.
+func (a *app) actingFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")
+	cmd.Flags().BoolVar(&a.force, "allow-long-lived-keys", false, "take long-lived AWS keys in CI too")
+}
+
+func (a *app) deploy(ctx context.Context, f deployFlags) error {
+	file, err := a.load()
+	if err != nil {
+		return err
+	}
+	names, err := a.agents(file, f.all, f.agent)
+	if err != nil {
+		return err
+	}
+	var documents []any
+	var failures []error
+	for _, name := range names {
+		f.agent = name
+		doc, err := a.deployOne(ctx, file, f)
+		if doc != nil {
+			documents = append(documents, doc)
+		}
+		if err != nil {
+			failures = append(failures, err)
+		}
+		if err != nil && ctx.Err() != nil {
+			break
+		}
+	}
+	if a.json() {
+		failures = append(failures, a.printDocuments(f.all, documents))
+	}
+	return worst(failures)
+}
+
+// printDocuments prints the document of a command, or those of --all.
+func (a *app) printDocuments(all bool, documents []any) error {
+	switch {
+	case len(documents) == 0:
+		return nil
+	case all:
+		return a.ui.document(map[string]any{"schema": "slipway.deployments/v1", "deployments": documents})
+	}
+	return a.ui.document(documents[0])
+}
+
+// worst joins failures so that the one with the highest exit code decides.
+func worst(failures []error) error {
+	var first error
+	for _, err := range failures {
+		if err != nil && (first == nil || delivery.ExitCode(err) > delivery.ExitCode(first)) {
+			first = err
+		}
+	}
+	for _, err := range failures {
+		if err != nil && first != nil && !errors.Is(first, err) {
+			first = fmt.Errorf("%w; also: %w", first, err)
+		}
+	}
+	return first
+}
+
+// deployOne deploys one agent. It returns the document to print, nil where
+// there is nothing to tell but the error.
+func (a *app) deployOne(ctx context.Context, file *config.File, f deployFlags) (any, error) {
+	p, err := a.pick(file, f.selection)
+	if err != nil {
+		return nil, err
+	}
+	timeout(&p.target, f.timeout)
+	p.target.Verify.Skip = f.skipVerify
+	source, err := a.source(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.deliverer(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	opts := delivery.DeployOptions{Source: source, Platform: p.agent.Build.Platform, Create: f.create,
+		AllowDirty: f.allowDirty, Replace: f.replace, OutOfOrder: f.outOfOrder}
+	a.ui.line("%s", a.ui.paint(bold, fmt.Sprintf("deploy %s → %s  %s", p.target.Agent, p.target.Environment, shortRevision(source.Revision))))
+	if f.dryRun {
+		show := a.ui.result
+		if a.json() {
+			show = a.silent
+		}
+		return a.plan(ctx, d, opts, show)
+	}
+	if !a.yes && !a.ci() {
+		if _, err := a.plan(ctx, d, opts, a.ui.line); err != nil {
+			return nil, err
+		}
+		if err := a.ui.confirm(fmt.Sprintf("deploy %s to %s?", p.target.Agent, p.target.Environment)); err != nil {
+			return nil, err
+		}
+	}
+	report, err := d.Deploy(ctx, opts)
+	a.reportToJob(report, err)
+	a.told(report, err)
+	if delivery.ExitCode(err) == 2 && len(report.Stages) == 0 {
+		return nil, err
+	}
+	return deploymentOf(report, err), err
+}
+
+// told says on stdout how the delivery ended, and on stderr what serves now.
+func (a *app) told(d *delivery.Deployment, err error) {
+	if !a.json() {
+		a.ui.result("%s %s %s %s version %s %s", d.Target.Agent, d.Target.Environment, shortRevision(d.Revision),
+			orAbsent(d.Digest), orAbsent(d.Runtime.Version), d.Outcome)
+	}
+	if err == nil {
+		state := "serves"
+		if d.Outcome == delivery.Unchanged {
+			state = "serves already, nothing was done:"
+		}
+		a.ui.line("%s %s in %s %s %s as version %s through %s  (%.1fs)", a.ui.paint(green, "now:"), d.Target.Agent,
+			d.Target.Environment, state, shortRevision(d.Revision), d.Runtime.Version, d.Runtime.Endpoint, d.Elapsed.Seconds())
+	}
+}
+
+// plan prints what a deploy would do: as the result where it was asked for,
+// else on stderr, before the question.
+func (a *app) plan(ctx context.Context, d *delivery.Deliverer, opts delivery.DeployOptions, show func(string, ...any)) (any, error) {
+	plan, err := d.Plan(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range plan.Steps {
+		show("  %s %-9s %s", s.Action, s.Stage, s.Text)
+		if s.Stage != delivery.StageUpdate {
+			continue
+		}
+		for _, line := range changeLines(plan.Changes) {
+			show("      %s", strings.TrimRight(line, " "))
+		}
+	}
+	return planOf(plan), nil
+}
+
+func (a *app) silent(string, ...any) {}

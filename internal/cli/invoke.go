@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+type invokeDocument struct {
+	Schema  string          `json:"schema"` // slipway.invoke/v1
+	Status  int             `json:"status"`
+	Type    string          `json:"content_type"`
+	Answer  json.RawMessage `json:"answer"` // as JSON where it is JSON, else a string
+	Seconds float64         `json:"seconds"`
+}
+
+// maxPayload is AgentCore's limit on payloads: 100 MB.
+const maxPayload = 100_000_000
+
+func (a *app) invokeCommand() *cobra.Command {
+	var s selection
+	var endpoint, session string
+	cmd := &cobra.Command{
+		Use:   "invoke --env NAME [PAYLOAD]",
+		Short: "Send a payload to the agent, print its answer",
+		Long:  "Sends PAYLOAD to the agent through the endpoint that serves. \"-\" reads it from stdin;\ntext that is no JSON is sent as {\"prompt\": TEXT}.",
+		Example: `  slipway invoke --env dev '{"prompt": "ping"}'
+  echo '{"prompt": "ping"}' | slipway invoke --env dev -`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			payload, err := a.payload(args)
+			if err != nil {
+				return err
+			}
+			p, err := a.project(s)
+			if err != nil {
+				return err
+			}
+			d, err := a.deliverer(cmd.Context(), p)
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			answer, err := d.Call(cmd.Context(), endpoint, session, payload)
+			if err != nil {
+				return err
+			}
+			return a.printAnswer(answer, time.Since(start))
+		},
+	}
+	selectionFlags(cmd, &s)
+	cmd.Flags().StringVar(&endpoint, "endpoint", "", "endpoint to call; default: the one that serves")
+	cmd.Flags().StringVar(&session, "session", "", "session id, 33 to 256 characters; default: a fresh one")
+	return cmd
+}
+
+func (a *app) payload(args []string) ([]byte, error) {
+	if len(args) == 0 {
+		return []byte(`{"prompt": "ping"}`), nil
+	}
+	text := args[0]
+	if text == "-" {
+		raw, err := io.ReadAll(io.LimitReader(a.In, maxPayload+1))
+		if err != nil {
+			return nil, fmt.Errorf("reading the payload: %w", err)
+		}
+		if len(raw) > maxPayload {
+			return nil, &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("the payload is larger than AgentCore's 100 MB")}
+		}
+		return raw, nil
+	}
+	if json.Valid([]byte(text)) {
+		return []byte(text), nil
+	}
+	return json.Marshal(map[string]string{"prompt": text})
+}
+
+func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
+	var failed error
+	if answer.Status < 200 || answer.Status > 299 {
+		failed = &delivery.Error{Kind: delivery.KindFailed, Op: "invoking the agent",
+			Err:   fmt.Errorf("it answered %d %s: %s", answer.Status, answer.ErrorCode, answer.Message),
+			Hints: []string{"slipway logs shows what the agent printed"}}
+	}
+	if a.json() {
+		body := json.RawMessage(answer.Body)
+		if !json.Valid(body) {
+			body, _ = json.Marshal(string(answer.Body)) // a string always encodes
+		}
+		doc := invokeDocument{Schema: "slipway.invoke/v1", Status: answer.Status, Type: answer.Type, Answer: body, Seconds: seconds(took)}
+		return errors.Join(a.ui.document(doc), failed)
+	}
+	if failed == nil {
+		a.ui.result("%s", strings.TrimRight(string(answer.Body), "\n"))
+	}
+	return failed
+}

@@ -1,0 +1,332 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/sim"
+	"github.com/slipway-cd/slipway/internal/sim/sandbox"
+)
+
+// Where a local cloud is and keeps its state, unless told otherwise.
+const (
+	defaultListen = "127.0.0.1:4510"
+	defaultState  = ".slipway/local"
+)
+
+// initCommand is the hidden command that becomes the first process of an
+// agent's sandbox.
+const initCommand = "agent-init"
+
+func (a *app) localCommand() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use:   "local",
+		Short: "The local cloud: AWS and GitHub as far as a delivery needs them, on one loopback port",
+		Example: `  slipway local up &
+  eval "$(slipway local env)"            # be the administrator
+  aws ssm get-parameters --names /agent/dev/runtime-id
+  slipway local job --repository acme/agents --environment dev -- slipway deploy --env dev`,
+	}
+	cmd.PersistentFlags().StringVar(&state, "state", defaultState, "directory of the cloud's state; it names the cloud")
+	dir := func() string { return a.path(state) }
+	cmd.AddCommand(a.localUp(dir), a.localEnv(dir), a.localJob(dir), a.localToken(dir), a.localJournal(dir), a.localReset(dir), a.localInit())
+	return cmd
+}
+
+func (a *app) localInit() *cobra.Command {
+	return &cobra.Command{Use: initCommand, Hidden: true, DisableFlagParsing: true,
+		// No output option is read: the arguments are the sandbox's alone.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(_ *cobra.Command, args []string) error {
+			return exitStatus(sandbox.Init(args))
+		}}
+}
+
+func (a *app) localUp(dir func() string) *cobra.Command {
+	var listen string
+	var settle time.Duration
+	cmd := &cobra.Command{
+		Use: "up", Short: "Serve the local cloud in the foreground; its address is the one line on stdout", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.startCloud(cmd.Context(), dir(), listen, settle)
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				err = a.ui.document(map[string]string{"schema": "slipway.local/v1", "address": c.address, "state": dir()})
+			} else {
+				a.ui.result("%s", c.address)
+			}
+			a.ui.line("the local cloud serves; eval \"$(slipway local env --state %s)\" makes a shell its administrator's", dir())
+			return errors.Join(err, c.wait(cmd.Context()))
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", defaultListen, "loopback address to serve on; port 0 takes a free one")
+	cmd.Flags().DurationVar(&settle, "settle", time.Second, "how long a runtime stays CREATING or UPDATING")
+	return cmd
+}
+
+// runningCloud is a local cloud that this process serves.
+type runningCloud struct {
+	*sim.Cloud
+	address string
+	server  *http.Server
+	failed  chan error
+}
+
+// startCloud serves a cloud on a loopback address until wait or stop ends it.
+func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Duration) (*runningCloud, error) {
+	host, _, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return nil, &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("--listen is %q; it has to be a loopback address and a port, such as %s", listen, defaultListen)}
+	}
+	if c, err := dial(ctx, dir); err == nil {
+		return nil, &delivery.Error{Kind: delivery.KindRefused, Op: "starting the local cloud", Err: fmt.Errorf("one serves %s already, on %s", dir, c.base)}
+	}
+	cloud := &sim.Cloud{Dir: dir, Settle: settle, Sandbox: []string{a.Executable, "local", initCommand},
+		Warn: func(line string) { a.ui.warn("%s", line) }}
+	if err := cloud.Open(); err != nil {
+		return nil, &delivery.Error{Kind: delivery.KindFailed, Op: "starting the local cloud", Err: err}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return nil, &delivery.Error{Kind: delivery.KindUnavailable, Op: "starting the local cloud", Err: errors.Join(err, cloud.Close()),
+			Hints: []string{"another program may have the port: --listen 127.0.0.1:0 takes a free one"}}
+	}
+	c := &runningCloud{Cloud: cloud, address: "http://" + l.Addr().String(), failed: make(chan error, 1),
+		server: &http.Server{Handler: cloud, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
+	go func() { c.failed <- c.server.Serve(l) }()
+	return c, os.WriteFile(filepath.Join(dir, addressFile), []byte(c.address+"\n"), 0o600)
+}
+
+// wait serves until the context ends.
+func (c *runningCloud) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return c.stop()
+	case err := <-c.failed:
+		return errors.Join(err, c.stop())
+	}
+}
+
+// stop ends the cloud and every agent in it.
+func (c *runningCloud) stop() error {
+	return errors.Join(os.Remove(filepath.Join(c.Dir, addressFile)), c.server.Close(), c.Close())
+}
+
+func (a *app) localEnv(dir func() string) *cobra.Command {
+	var account string
+	cmd := &cobra.Command{
+		Use: "env", Short: "The exports that an administrator of the cloud needs", Args: cobra.NoArgs,
+		Example: `  eval "$(slipway local env)"`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := dial(cmd.Context(), dir())
+			if err != nil {
+				return err
+			}
+			env, err := c.administrator(cmd.Context(), account)
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.ui.document(env)
+			}
+			for _, name := range sortedNames(env) {
+				a.ui.result("export %s=%s", name, shellQuote(env[name]))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&account, "account", sim.DefaultAccount, "account to administer")
+	return cmd
+}
+
+func sortedNames(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// jobFlags are the properties of a job that local job and local token share.
+func jobFlags(cmd *cobra.Command, j *sim.Job) {
+	f := cmd.Flags()
+	f.StringVar(&j.Repository, "repository", "", "OWNER/NAME, or OWNER@ID/NAME@ID for the immutable subject")
+	f.StringVar(&j.Ref, "ref", "refs/heads/main", "the ref that the workflow runs on")
+	f.StringVar(&j.Environment, "environment", "", "the job's environment")
+	f.StringVar(&j.Event, "event", "push", "the event that started the run")
+	f.StringVar(&j.SHA, "sha", "", "the commit; default: made up")
+	f.StringVar(&j.Actor, "actor", "", "who started the run")
+	f.StringVar(&j.Workflow, "workflow", "", "name of the workflow")
+	_ = cmd.MarkFlagRequired("repository") // the flag exists
+}
+
+func (a *app) localJob(dir func() string) *cobra.Command {
+	var job sim.Job
+	var noToken bool
+	cmd := &cobra.Command{
+		Use: "job --repository OWNER/NAME [flags] -- COMMAND [ARG]...", Args: cobra.MinimumNArgs(1),
+		Short: "Run a command as a GitHub Actions job would see it: OIDC variables, no AWS keys",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := dial(cmd.Context(), dir())
+			if err != nil {
+				return err
+			}
+			if noToken {
+				job.IDToken = new(bool)
+			}
+			env, err := c.job(cmd.Context(), job)
+			if err != nil {
+				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
+			}
+			return a.child(cmd.Context(), args, jobEnviron(a.Env, env))
+		},
+	}
+	jobFlags(cmd, &job)
+	cmd.Flags().BoolVar(&noToken, "no-id-token", false, "a job without the permission id-token: write")
+	return cmd
+}
+
+// jobEnviron is an environment with a job's variables in it and nothing that
+// could stand for other credentials.
+func jobEnviron(inherited []string, job map[string]string) []string {
+	var env []string
+	for _, kv := range inherited {
+		name, _, _ := strings.Cut(kv, "=")
+		foreign := strings.HasPrefix(name, "AWS_") && name != "AWS_CA_BUNDLE" || strings.HasPrefix(name, "ACTIONS_") ||
+			strings.HasPrefix(name, "GITHUB_") || name == "GH_TOKEN" || name == "CI"
+		if !foreign {
+			env = append(env, kv)
+		}
+	}
+	for _, name := range sortedNames(job) {
+		env = append(env, name+"="+job[name])
+	}
+	return env
+}
+
+// child runs a command with our streams and ends as it ends.
+func (a *app) child(ctx context.Context, args, env []string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env, cmd.Dir = env, a.Dir
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Out, a.Err
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return exitStatus(exit.ExitCode())
+	}
+	if err != nil {
+		return &delivery.Error{Kind: delivery.KindUsage, Op: "running " + args[0], Err: err}
+	}
+	return nil
+}
+
+func (a *app) localToken(dir func() string) *cobra.Command {
+	var job sim.Job
+	var audience string
+	cmd := &cobra.Command{
+		Use: "token --repository OWNER/NAME [flags]", Args: cobra.NoArgs,
+		Short: "A signed token as GitHub would give a job one, on stdout",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := dial(cmd.Context(), dir())
+			if err != nil {
+				return err
+			}
+			var token struct {
+				Value  string          `json:"value"`
+				Claims json.RawMessage `json:"claims"`
+			}
+			request := map[string]any{"job": job, "audience": audience}
+			if err := c.call(cmd.Context(), http.MethodPost, "token", request, &token); err != nil {
+				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
+			}
+			if a.json() {
+				return a.ui.document(map[string]any{"schema": "slipway.local-token/v1", "token": token.Value, "claims": token.Claims})
+			}
+			a.ui.result("%s", token.Value)
+			return nil
+		},
+	}
+	jobFlags(cmd, &job)
+	cmd.Flags().StringVar(&audience, "audience", "sts.amazonaws.com", "the audience to ask for")
+	return cmd
+}
+
+func (a *app) localJournal(dir func() string) *cobra.Command {
+	return &cobra.Command{
+		Use: "journal", Short: "Every call that the cloud has answered, oldest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := dial(cmd.Context(), dir())
+			if err != nil {
+				return err
+			}
+			var journal struct {
+				Schema string     `json:"schema"`
+				Calls  []sim.Call `json:"calls"`
+			}
+			if err := c.call(cmd.Context(), http.MethodGet, "journal", nil, &journal); err != nil {
+				return err
+			}
+			if a.json() {
+				return a.ui.document(journal)
+			}
+			for _, call := range journal.Calls {
+				a.ui.result("%s", journalLine(call))
+			}
+			return nil
+		},
+	}
+}
+
+func journalLine(c sim.Call) string {
+	verdict := "allowed"
+	if !c.Allowed {
+		verdict = "DENIED " + c.Why
+	}
+	what := c.Service + ":" + c.Action
+	if c.Resource != "" {
+		what += " " + c.Resource
+	}
+	return fmt.Sprintf("%s  %3d  %s  by %s  %s", c.Time.UTC().Format("15:04:05.000"), c.Status, what, c.Principal, verdict)
+}
+
+func (a *app) localReset(dir func() string) *cobra.Command {
+	return &cobra.Command{
+		Use: "reset", Short: "Forget everything but the cloud's own keys", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !a.yes {
+				if err := a.ui.confirm("forget everything in the local cloud " + dir() + "?"); err != nil {
+					return err
+				}
+			}
+			if c, err := dial(cmd.Context(), dir()); err == nil {
+				return c.call(cmd.Context(), http.MethodPost, "reset", nil, nil)
+			}
+			if _, err := os.Stat(filepath.Join(dir(), controlFile)); err != nil {
+				return &delivery.Error{Kind: delivery.KindUsage, Op: "resetting " + dir(), Err: errors.New("it is no local cloud's state")}
+			}
+			cloud := &sim.Cloud{Dir: dir()}
+			return errors.Join(cloud.Reset(), cloud.Close())
+		},
+	}
+}

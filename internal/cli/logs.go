@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+type logsDocument struct {
+	Schema string        `json:"schema"` // slipway.logs/v1
+	Lines  []logDocument `json:"lines"`  // oldest first
+}
+
+type logDocument struct {
+	At     time.Time `json:"at"`
+	Stream string    `json:"stream"`
+	Text   string    `json:"text"`
+}
+
+func (a *app) logsCommand() *cobra.Command {
+	var s selection
+	var q delivery.LogQuery
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use:   "logs --env NAME",
+		Short: "What the agent itself printed",
+		Long: "Prints the agent's own log lines. AgentCore keeps one log per endpoint, not per version:\n" +
+			"--version takes the time from the making of that version to the making of the next.",
+		Example: "  slipway logs --env dev --since 10m\n  slipway logs --env dev --version 7",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.project(s)
+			if err != nil {
+				return err
+			}
+			d, err := a.deliverer(cmd.Context(), p)
+			if err != nil {
+				return err
+			}
+			q.Since = time.Now().Add(-since)
+			lines, err := d.AgentLog(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return a.printLog(lines)
+		},
+	}
+	selectionFlags(cmd, &s)
+	cmd.Flags().StringVar(&q.Endpoint, "endpoint", "", "endpoint whose log is read; default: the one that serves")
+	cmd.Flags().StringVar(&q.Version, "version", "", "the time of that version alone")
+	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back")
+	cmd.Flags().IntVar(&q.Limit, "limit", 1000, "at most so many lines")
+	return cmd
+}
+
+func (a *app) printLog(lines []delivery.LogLine) error {
+	if a.json() {
+		doc := logsDocument{Schema: "slipway.logs/v1", Lines: []logDocument{}}
+		for _, l := range lines {
+			doc.Lines = append(doc.Lines, logDocument{l.At.UTC(), l.Stream, l.Text})
+		}
+		return a.ui.document(doc)
+	}
+	if len(lines) == 0 {
+		a.ui.line("the agent printed nothing in that time")
+	}
+	for _, l := range lines {
+		a.ui.result("%s  %s", l.At.UTC().Format("2006-01-02T15:04:05.000Z"), printable(l.Text))
+	}
+	return nil
+}

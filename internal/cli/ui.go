@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+
+	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/github"
+)
+
+// The rules of this program's output, all of which is written in this file:
+//
+//   - stdout carries the result alone, stderr the rest;
+//   - an error is "error:" and what failed, then "hint:" lines with what to
+//     do, then "now:" with what serves; lower case, no full stop;
+//   - a line that changes in place appears on a terminal alone, never in CI;
+//   - colour says nothing that the words don't.
+type ui struct {
+	out, err io.Writer
+	in       io.Reader
+	json     bool
+	quiet    bool
+	live     bool // stderr is a terminal that may be redrawn
+	color    bool
+	asks     bool // there is somebody to ask
+	actions  bool // GitHub Actions reads stderr
+
+	mu      sync.Mutex
+	pending bool // a line that will be drawn over
+}
+
+func newUI(a *app) *ui {
+	terminal := isTerminal(a.Err)
+	dumb := a.Getenv("TERM") == "dumb"
+	u := &ui{out: a.Out, err: a.Err, in: a.In, json: a.json(), quiet: a.quiet,
+		live:    terminal && !dumb && !a.ci(),
+		asks:    isTerminal(a.In) && terminal && !a.ci(),
+		actions: a.Getenv("GITHUB_ACTIONS") == "true",
+	}
+	u.color = terminal && !dumb && a.Getenv("NO_COLOR") == "" && !a.noColor
+	return u
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func (u *ui) paint(code, text string) string {
+	if !u.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// line writes one line of progress to stderr.
+func (u *ui) line(format string, args ...any) {
+	if u.quiet {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintf(u.err, format+"\n", args...)
+}
+
+// draft writes a line that the next one replaces; nothing where stderr can't
+// be redrawn.
+func (u *ui) draft(format string, args ...any) {
+	if !u.live || u.quiet {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintf(u.err, format, args...)
+	u.pending = true
+}
+
+func (u *ui) clear() {
+	if u.pending {
+		fmt.Fprint(u.err, "\r\x1b[2K")
+		u.pending = false
+	}
+}
+
+func (u *ui) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if u.actions {
+		_ = github.Annotate(u.err, github.Annotation{Level: "warning", Message: text}) // stderr: nobody to tell
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintf(u.err, "%s %s\n", u.paint(yellow, "warning:"), text)
+}
+
+// result writes a line of the result to stdout.
+func (u *ui) result(format string, args ...any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	fmt.Fprintf(u.out, format+"\n", args...)
+}
+
+// document writes a JSON document to stdout.
+func (u *ui) document(v any) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	enc := json.NewEncoder(u.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// foreign writes lines that others wrote, indented, on stderr. In GitHub
+// Actions no such line is taken for a command.
+func (u *ui) foreign(lines []string) {
+	if u.quiet || len(lines) == 0 {
+		return
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&b, "    %s %s\n", u.paint(dim, "│"), printable(l))
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	if u.actions {
+		_ = github.Foreign(u.err, []byte(b.String())) // stderr: nobody to tell
+		return
+	}
+	fmt.Fprint(u.err, b.String())
+}
+
+// printable drops what could move a terminal's cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// fail tells an error: what failed, what to do, what serves now.
+func (u *ui) fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	if u.actions {
+		_ = github.Annotate(u.err, github.Annotation{Level: "error", Title: "slipway", Message: err.Error()}) // as above
+	} else {
+		fmt.Fprintf(u.err, "%s %s\n", u.paint(red, "error:"), indent(err.Error()))
+	}
+	var denial *awsauth.Denial
+	if errors.As(err, &denial) {
+		u.denial(denial)
+	}
+	var e *delivery.Error
+	if !errors.As(err, &e) {
+		return
+	}
+	for _, h := range e.Hints {
+		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "hint:"), indent(h))
+	}
+	if e.Serves != "" {
+		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "now:"), e.Serves)
+	}
+}
+
+// denial shows the token beside what would have been admitted, claim by claim.
+func (u *ui) denial(d *awsauth.Denial) {
+	width := 0
+	for _, c := range d.Expected {
+		width = max(width, len(c.Name))
+	}
+	for _, c := range d.Expected {
+		if c.OK {
+			fmt.Fprintf(u.err, "       %-*s  ok    %s\n", width, c.Name, c.Got)
+			continue
+		}
+		fmt.Fprintf(u.err, "       %-*s  %s  %s\n", width, c.Name, u.paint(green, "want"), c.Want)
+		fmt.Fprintf(u.err, "       %-*s  %s   %s\n", width, "", u.paint(red, "got"), orAbsent(c.Got))
+	}
+}
+
+func orAbsent(s string) string {
+	if s == "" {
+		return "(absent)"
+	}
+	return s
+}
+
+func indent(s string) string {
+	return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n       ")
+}
+
+// confirm asks before something outside this machine is changed. Where nobody
+// can be asked, it is refused.
+func (u *ui) confirm(question string) error {
+	if !u.asks {
+		return &delivery.Error{Kind: delivery.KindUsage, Op: question,
+			Err: errors.New("there is no terminal to ask on"), Hints: []string{"--yes answers yes"}}
+	}
+	fmt.Fprintf(u.err, "%s [y/N] ", question)
+	answer, err := bufio.NewReader(u.in).ReadString('\n')
+	if err != nil && answer == "" {
+		return &delivery.Error{Kind: delivery.KindUsage, Op: question, Err: err}
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return &delivery.Error{Kind: delivery.KindUsage, Op: question, Err: errors.New("answered no: nothing was changed")}
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package delivery
+
+import "context"
+
+// Built is what a build made.
+type Built struct {
+	Digest   string
+	Platform string
+	Tags     []string // the revision tag, and latest where a deploy would move it
+	Bytes    int64    // compressed
+}
+
+// Build makes the image of a commit and checks it as a deploy would, for the
+// compute that slipway.yaml states. With push it goes to the repository under
+// its revision tag. Without push no remote is spoken to.
+func (d *Deliverer) Build(ctx context.Context, opts DeployOptions, push bool) (Built, error) {
+	r := newRun(d, opts)
+	r.create = true // no runtime is looked at: the target's own compute counts
+	if err := r.admissible(); err != nil {
+		return Built{}, err
+	}
+	steps := []step{{StageBuild, r.make}, {StagePreflight, func(ctx context.Context) (bool, error) { return false, r.inspectImage(ctx) }}}
+	if push {
+		steps = append([]step{{StageCredentials, r.credentials}, {StageBuild, r.build}}, steps[1:]...)
+		steps = append(steps, step{StagePush, r.push})
+	}
+	for _, s := range steps {
+		if err := r.step(ctx, s); err != nil {
+			_, err = r.answer(ctx, s.name, err)
+			return Built{}, err
+		}
+	}
+	facts, err := inspect(ctx, r.image)
+	return Built{Digest: facts.Digest, Platform: facts.Platform, Tags: r.report.Tags, Bytes: facts.Size}, err
+}
+
+// make builds without asking whether the repository has the image.
+func (r *run) make(ctx context.Context) (bool, error) {
+	var err error
+	r.image, err = r.Builder.Build(ctx, BuildRequest{Source: r.opts.Source, Platform: r.opts.Platform,
+		Progress: func(line string) { r.observe(Event{Kind: BuildOutput, Text: line}) }})
+	return false, err
+}
