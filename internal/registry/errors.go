@@ -32,7 +32,7 @@ func (e *sourceError) Unwrap() error { return e.err }
 // passing says whether a step may succeed if it is tried again.
 func passing(err error) bool {
 	var source *sourceError
-	if errors.As(err, &source) || errors.Is(err, context.Canceled) {
+	if errors.As(err, &source) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
 	var upload *uploadError

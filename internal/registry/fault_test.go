@@ -474,3 +474,58 @@ func TestClean(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestStandstill: the registry takes the connection and then nothing moves.
+func TestStandstill(t *testing.T) {
+	img := newImage(t, 50_000)
+	hang := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}
+	half := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "50000")
+		_, _ = w.Write(make([]byte, 100))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	for name, test := range map[string]struct {
+		match func(*http.Request) bool
+		fault http.HandlerFunc
+		n     int
+		want  error
+	}{
+		"once, then well": {method("PATCH", ""), hang, 1, nil},
+		"a blob, sent":    {method("PATCH", ""), hang, 1000, errStalled},
+		"a blob, read":    {method("GET", "/blobs/"), half, 1000, errStalled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := open(t, &faulty{next: plainRegistry(), match: test.match, fault: test.fault, n: test.n})
+			r.stall = 200 * time.Millisecond
+			err := r.Push(t.Context(), img, tagA, nil)
+			if err == nil {
+				err = readAll(t.Context(), r, img)
+			}
+			if !errors.Is(err, test.want) {
+				t.Errorf("%v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+func readAll(ctx context.Context, r *Repository, img *fakeImage) error {
+	got, err := r.Open(ctx, img.digest())
+	if err != nil {
+		return err
+	}
+	for digest := range img.blobs {
+		body, err := got.Blob(ctx, digest)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, body)
+		if err := errors.Join(err, body.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

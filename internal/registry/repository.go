@@ -47,7 +47,8 @@ type Repository struct {
 	// nil, https to Registry itself. Its path is not used.
 	Endpoint *url.URL
 	// Transport carries the requests. If nil, one of its own with limits on
-	// how long a dial, a handshake and an answer may take.
+	// how long a dial and a handshake may take. With either, a connection that
+	// stands still for two minutes is given up.
 	Transport http.RoundTripper
 	// Auth returns the login of the registry and when it ends (zero: never).
 	// It is asked on first use, again shortly before the end, and once more
@@ -61,6 +62,8 @@ type Repository struct {
 
 	// pause waits between tries. If nil, a timer.
 	pause func(ctx context.Context, d time.Duration) error
+	// stall is how long a connection may stand still. If zero, stallLimit.
+	stall time.Duration
 
 	once    sync.Once
 	session session

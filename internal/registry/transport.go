@@ -21,17 +21,21 @@ const (
 	maxErrorBody = 64 << 10
 )
 
-// chain is what a request goes through: login, then route, then the line.
+// chain is what a request goes through: login, route, patience, the line.
 func (r *Repository) chain() http.RoundTripper {
 	line := r.Transport
 	if line == nil {
 		line = newLine()
 	}
-	out := &route{registry: r.Registry, endpoint: r.Endpoint, next: line}
+	limit := r.stall
+	if limit == 0 {
+		limit = stallLimit
+	}
+	out := &route{registry: r.Registry, endpoint: r.Endpoint, next: &patient{limit: limit, next: line}}
 	return &login{registry: r.Registry, auth: r.Auth, now: r.now, next: out}
 }
 
-// newLine returns a transport on which no step waits for ever.
+// newLine returns a transport that gives up on dials and handshakes in time.
 func newLine() http.RoundTripper {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -40,7 +44,6 @@ func newLine() http.RoundTripper {
 		MaxIdleConnsPerHost:   16,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
 		ExpectContinueTimeout: time.Second,
 	}
 }

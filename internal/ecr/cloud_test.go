@@ -1,0 +1,60 @@
+package ecr_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/ecr"
+	"github.com/slipway-cd/slipway/internal/sim"
+)
+
+// TestAgainstTheLocalCloud runs the whole adapter against the local cloud, as
+// its administrator.
+func TestAgainstTheLocalCloud(t *testing.T) {
+	cloud := &sim.Cloud{Dir: t.TempDir()}
+	srv := httptest.NewServer(cloud)
+	defer func() {
+		srv.Close()
+		if err := cloud.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	key, secret, err := cloud.Administrator(sim.DefaultAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ecr.New(aws.Config{Region: sim.DefaultRegion, BaseEndpoint: aws.String(srv.URL), RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(key, secret, "")})
+	ctx := t.Context()
+
+	if _, err := c.Repository(ctx, "echo/runtime"); !errors.Is(err, delivery.ErrNotFound) {
+		t.Errorf("before it is made: %v, want ErrNotFound", err)
+	}
+	made, err := c.CreateRepository(ctx, "echo/runtime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.CreateRepository(ctx, "echo/runtime")
+	if diff := cmp.Diff(made, again); err != nil || diff != "" {
+		t.Errorf("made again: %v (-first +second):\n%s", err, diff)
+	}
+	want := ecr.Facts{URI: "111122223333.dkr.ecr.us-east-1.amazonaws.com/echo/runtime",
+		ARN: "arn:aws:ecr:us-east-1:111122223333:repository/echo/runtime", Mutability: ecr.ImmutableWithExclusion, Exclusions: []string{"latest"}}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+	user, password, expires, err := c.Credentials(ctx)
+	if err != nil || user != "AWS" || password == "" || !expires.After(time.Now()) {
+		t.Errorf("login of %q until %v, %v", user, expires, err)
+	}
+	if _, err := c.CreateRepository(ctx, "NOT A NAME"); !errors.Is(err, delivery.ErrInvalid) {
+		t.Errorf("a bad name: %v, want ErrInvalid", err)
+	}
+}
