@@ -52,19 +52,22 @@ type run struct {
 	there bool   // the repository holds the image under its tag
 
 	live    runtimeFacts // the runtime as found
+	made    runtimeFacts // the version that this delivery made, or goes on with
 	liveDoc Document
 	body    Document // what the update sends
 	create  bool     // there is no runtime yet
 	idle    bool     // there is nothing to do
 
 	release *Release // as recorded before
+	settled bool     // the record names what serves
 	good    *Pointer // what to come back to
+	from    string   // the version that users got when this delivery began
 	lock    *Lock    // ours, while we hold it
 
-	updated   bool      // DEFAULT serves our version, or is about to
-	touched   bool      // an update was sent: nobody may know how it ended
-	began     time.Time // when the update was sent
-	oldLatest string    // what latest named, where the update needs it moved first
+	updated bool      // DEFAULT serves our version, or is about to
+	touched bool      // an update was sent: nobody may know how it ended
+	proven  bool      // our version serves the agent's users, and passed its verify if there was one
+	began   time.Time // when the update was sent
 }
 
 func newRun(d *Deliverer, opts DeployOptions) *run {
@@ -126,9 +129,9 @@ func (r *run) deliver(ctx context.Context) (Outcome, error) {
 func (r *run) step(ctx context.Context, s step) error {
 	start := r.now()
 	r.observe(Event{Kind: StageStarted, Stage: s.name})
-	skipped, err := s.do(ctx)
+	skipped, err := false, ctx.Err() // looked at before, not after: what is done is done
 	if err == nil {
-		err = ctx.Err()
+		skipped, err = s.do(ctx)
 	}
 	elapsed := r.now().Sub(start)
 	r.report.Stages = append(r.report.Stages, Stage{Name: s.name, Elapsed: elapsed, Skipped: skipped})
@@ -146,7 +149,7 @@ func (r *run) skip(steps []step) {
 
 func (r *run) unlock(ctx context.Context) {
 	if r.lock != nil {
-		r.Deliverer.release(context.WithoutCancel(ctx), r.lock.Nonce)
+		r.Deliverer.release(ctx, r.lock.Nonce)
 		r.lock = nil
 	}
 }
@@ -185,10 +188,7 @@ func (r *run) build(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	r.image = img
-	if _, err := r.Login.Login(ctx); err != nil {
-		return false, err
-	}
-	return false, nil
+	return r.credentials(ctx)
 }
 
 func (r *run) existing(ctx context.Context) (Image, bool, error) {

@@ -150,8 +150,9 @@ func edit(live Document, settings json.RawMessage, imageURI string) (body Docume
 	uri, _ := json.Marshal(imageURI) // a string always encodes
 	for _, patch := range []json.RawMessage{
 		settings,
-		json.RawMessage(`{"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":` + string(uri) + `}}}`),
-		json.RawMessage(`{"metadataConfiguration":{"requireMMDSV2":true}}`),
+		// the artifact is one of two: code in S3 would have to go, which edit reports as dropped
+		json.RawMessage(`{"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":` + string(uri) + `},"codeConfiguration":null}}`),
+		mmdsV2(),
 	} {
 		if !present(patch) {
 			continue
@@ -161,6 +162,10 @@ func edit(live Document, settings json.RawMessage, imageURI string) (body Docume
 		}
 	}
 	return body, dropped, nil
+}
+
+func mmdsV2() json.RawMessage {
+	return json.RawMessage(`{"metadataConfiguration":{"requireMMDSV2":true}}`)
 }
 
 // merge lays patch over live: objects member by member, everything else
@@ -269,11 +274,13 @@ func compare(path string, before, after json.RawMessage, changes []Change) []Cha
 	return changes
 }
 
-// snapshotBody is the update that brings a version's configuration back.
+// snapshotBody is the update that brings a version's configuration back, as
+// it was but for MMDSv2.
 func snapshotBody(version Document) (Document, error) {
 	o, err := parseObject(version)
 	if err != nil {
 		return nil, fmt.Errorf("reading the version's configuration: %w", err)
 	}
-	return o.without(responseOnly()...).raw(), nil
+	body, _, err := merge(o.without(responseOnly()...).raw(), mmdsV2(), "", nil)
+	return body, err
 }

@@ -32,45 +32,60 @@ type Lock struct {
 
 const lockSchema = "slipway.lock/v1"
 
+// parting bounds what is still said and written when a delivery ends before
+// its time: GitHub kills ten seconds after it asked to stop.
+const parting = 4 * time.Second
+
+// lockTries bounds how often a lock is found and gone again.
+const lockTries = 3
+
 // free says whether owner may take the lock over.
 func (l Lock) free(owner string, now time.Time) bool {
 	return l.Owner == owner || l.Left != "" || now.After(l.Expires)
 }
 
 // acquire takes the environment's lock, or returns an error of KindLocked
-// that says who holds it. Where a dead or interrupted holder left its lock,
-// what served before *its* delivery is what want comes back to; left is that
-// holder's last word.
-func (d *Deliverer) acquire(ctx context.Context, want *Lock) (left string, err error) {
-	name := d.Target.Parameter("lock")
-	err = d.putLock(ctx, *want, false)
-	if err == nil || !errors.Is(err, ErrExists) {
-		return "", err
-	}
-	held, err := d.readLock(ctx)
-	switch {
-	case errors.Is(err, ErrNotFound): // released this moment
-	case err != nil:
-		return "", err
-	case !held.free(want.Owner, d.now()):
-		return "", lockedError(name, *held)
-	default:
-		left = held.Left
-		if held.Previous != nil {
+// that says who holds it. Where a dead or interrupted holder left its lock and
+// what serves is not settled, what served before *its* delivery is what want
+// comes back to; left is that holder's last word.
+func (d *Deliverer) acquire(ctx context.Context, want *Lock, settled bool) (left string, err error) {
+	for try := 1; ; try++ {
+		err = d.putLock(ctx, *want, false)
+		if !errors.Is(err, ErrExists) {
+			return "", err
+		}
+		held, err := d.readLock(ctx)
+		if errors.Is(err, ErrNotFound) && try < lockTries {
+			continue // released this moment
+		}
+		if err != nil {
+			return "", err
+		}
+		if !held.free(want.Owner, d.now()) {
+			return "", d.lockedError(*held)
+		}
+		if !settled {
 			want.Previous = held.Previous
 		}
+		return held.Left, d.takeOver(ctx, *want)
 	}
-	if err := d.putLock(ctx, *want, true); err != nil {
-		return "", err
+}
+
+// takeOver overwrites a lock that is free, and looks whether somebody else
+// did so too.
+func (d *Deliverer) takeOver(ctx context.Context, want Lock) error {
+	if err := d.putLock(ctx, want, true); err != nil {
+		return err
 	}
-	now, err := d.readLock(ctx) // somebody may have taken it over beside us
+	now, err := d.readLock(ctx)
 	if err != nil {
-		return "", err
+		d.release(ctx, want.Nonce)
+		return err
 	}
 	if now.Nonce != want.Nonce {
-		return "", lockedError(name, *now)
+		return d.lockedError(*now)
 	}
-	return left, nil
+	return nil
 }
 
 func (d *Deliverer) putLock(ctx context.Context, l Lock, overwrite bool) error {
@@ -81,8 +96,8 @@ func (d *Deliverer) putLock(ctx context.Context, l Lock, overwrite bool) error {
 	return d.Parameters.PutParameter(ctx, d.Target.Parameter("lock"), string(value), overwrite)
 }
 
-func lockedError(name string, held Lock) error {
-	by := held.Holder
+func (d *Deliverer) lockedError(held Lock) error {
+	name, by := d.Target.Parameter("lock"), held.Holder
 	if held.Run != "" {
 		by += " (" + held.Run + ")"
 	}
@@ -107,8 +122,10 @@ func (d *Deliverer) readLock(ctx context.Context) (*Lock, error) {
 }
 
 // release gives the lock back if it is still ours. It runs after the verdict,
-// so a failure is a warning.
+// whatever became of ctx, so a failure is a warning.
 func (d *Deliverer) release(ctx context.Context, nonce string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer cancel()
 	held, err := d.readLock(ctx)
 	if err == nil && held.Nonce == nonce {
 		err = d.Parameters.DeleteParameter(ctx, d.Target.Parameter("lock"))
@@ -118,11 +135,25 @@ func (d *Deliverer) release(ctx context.Context, nonce string) {
 	}
 }
 
-// leave marks the lock of an interrupted delivery: it holds nobody up, and
-// tells the next deployer where things stand.
+// leave marks the lock of an unfinished delivery, if it is still ours: it
+// holds nobody up, and tells the next deployer where things stand.
 func (d *Deliverer) leave(ctx context.Context, l Lock, where string) {
-	l.Left = where
-	if err := d.putLock(ctx, l, true); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+	defer cancel()
+	held, err := d.readLock(ctx)
+	if err == nil && held.Nonce == l.Nonce {
+		l.Left = excerpt([]byte(where)) // a parameter holds 4 KB
+		err = d.putLock(ctx, l, true)
+	}
+	if err != nil {
 		d.warn("the lock %s could not be marked: %v", d.Target.Parameter("lock"), err)
+	}
+}
+
+// tidy removes what a finished delivery left of its lock when it was killed
+// before it could, or what an unfinished one left that is settled by now.
+func (d *Deliverer) tidy(ctx context.Context, owner string) {
+	if held, err := d.readLock(ctx); err == nil && held.free(owner, d.now()) {
+		d.release(ctx, held.Nonce)
 	}
 }

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,6 +22,7 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		}
 	}
 	if r.idle = r.unchanged(ctx); r.idle {
+		r.tidy(ctx, r.owner())
 		return false, nil // nothing to do writes nothing, not even a lock
 	}
 	if len(r.report.Changes) > 0 {
@@ -95,7 +97,7 @@ func (r *run) readLive(ctx context.Context) error {
 		return nil // an update is the way out
 	}
 	r.note("the runtime is %s: waiting for it", r.live.Status)
-	if err := r.ready(ctx, id, ""); err != nil && !errors.Is(err, errUpdateFailed) {
+	if err := r.runtimeReady(ctx, id, "", r.Target.readyLimit()); err != nil && !errors.Is(err, errUpdateFailed) {
 		return &Error{Kind: KindRuntime, Op: "waiting for the runtime", Err: err}
 	}
 	return r.readLive(ctx)
@@ -112,17 +114,53 @@ func (r *run) readRelease(ctx context.Context) error {
 	if r.release, err = r.recorded(ctx); err != nil {
 		return err
 	}
-	r.good = &Pointer{Version: r.live.Version}
-	if r.release != nil && r.release.Version == r.live.Version {
+	version, err := r.servingVersion(ctx)
+	if err != nil {
+		return err
+	}
+	r.from, r.settled = version, r.release != nil && r.release.Version == version
+	if r.settled {
 		r.good = r.release.pointer()
-	} else {
-		r.good.Digest = r.digestOfURI(ctx, r.live.Artifact.Container.URI)
+	} else if r.good, err = r.pointerTo(ctx, version); err != nil {
+		return err
 	}
 	if r.release != nil && r.release.Failed != nil {
 		r.note("%s was rolled back from %s by %s: %s", r.Target.Environment,
 			short(r.release.Failed.Revision), r.release.By, r.release.Reason)
 	}
 	return nil
+}
+
+// servingVersion is the version that the agent's users get, "" where they get
+// none. The newest one may not be it: a named endpoint stays behind, and so
+// does DEFAULT where the newest never became ready.
+func (r *run) servingVersion(ctx context.Context) (string, error) {
+	name := r.Target.Serving()
+	if name == DefaultEndpoint && r.live.Status == "READY" {
+		return r.live.Version, nil
+	}
+	e, err := r.Runtimes.Endpoint(ctx, r.report.Runtime.ID, name)
+	if errors.Is(err, ErrNotFound) && (name == DefaultEndpoint || r.opts.Create) {
+		return "", nil
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = &Error{Kind: KindRuntime, Op: "finding the endpoint " + name, Err: err,
+			Hints: []string{"an administrator makes it: slipway deploy --create --env " + r.Target.Environment}}
+	}
+	return e.LiveVersion, err
+}
+
+// pointerTo names a version that no record names, nil where there is none.
+func (r *run) pointerTo(ctx context.Context, version string) (*Pointer, error) {
+	if version == "" {
+		return nil, nil //nolint:nilnil // nothing to come back to is no failure
+	}
+	doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, version)
+	if err != nil {
+		return nil, err
+	}
+	f, err := readFacts(doc)
+	return &Pointer{Version: version, Digest: r.digestOfURI(ctx, f.Artifact.Container.URI)}, err
 }
 
 // digestOfURI finds out what an image URI names; "" where that can't be told.
@@ -175,18 +213,29 @@ const latestTag = "latest"
 // planUpdate works out what the update would change, and refuses what it must
 // not do.
 func (r *run) planUpdate(context.Context) error {
-	if len(r.live.Authorizer) > 0 && present(r.live.Authorizer) && r.Target.BearerToken == "" && !r.Target.Verify.Skip {
-		return &Error{Kind: KindRefused, Op: "preparing the verify",
-			Err:   errors.New("this runtime has a JWT authorizer, and there is no bearer token to verify it with"),
-			Hints: []string{"put one in SLIPWAY_VERIFY_TOKEN", "--skip-verify delivers unverified, which can't be promoted"}}
-	}
 	if r.Target.Reference == ByLatest {
 		r.warn("image_reference: latest names a moving tag: versions made with it can't be rolled back to")
 	}
 	if r.create {
+		return r.verifiable(r.Target.Settings)
+	}
+	if err := r.plan(); err != nil {
+		return err
+	}
+	return r.verifiable(r.body)
+}
+
+// verifiable refuses a configuration whose verify would need a token that is
+// not there.
+func (r *run) verifiable(configuration json.RawMessage) error {
+	o, _ := parseObject(configuration) // no settings, no authorizer
+	authorizer, _ := o.get("authorizerConfiguration")
+	if !present(authorizer) || r.Target.BearerToken != "" || r.Target.Verify.Skip {
 		return nil
 	}
-	return r.plan()
+	return &Error{Kind: KindRefused, Op: "preparing the verify",
+		Err:   errors.New("this runtime has a JWT authorizer, and there is no bearer token to verify it with"),
+		Hints: []string{"put one in SLIPWAY_VERIFY_TOKEN", "--skip-verify delivers unverified, which can't be promoted"}}
 }
 
 func (r *run) plan() error {
@@ -229,8 +278,8 @@ func (r *run) needsUpdate() bool {
 // verified, recorded and tagged.
 func (r *run) unchanged(ctx context.Context) bool {
 	p := r.release
-	if p == nil || r.needsUpdate() || !r.there || p.Digest != r.report.Digest ||
-		p.Revision != r.report.Revision || p.Version != r.live.Version || p.Endpoint != r.Target.Serving() {
+	if !r.settled || !r.there || p.Digest != r.report.Digest || p.Revision != r.report.Revision ||
+		p.Endpoint != r.Target.Serving() || !r.configured(ctx, p.Version) {
 		return false
 	}
 	if p.Verdict != Passed && !r.Target.Verify.Skip {
@@ -244,25 +293,40 @@ func (r *run) unchanged(ctx context.Context) bool {
 			return false
 		}
 	}
-	r.report.Previous = p.Previous
+	r.report.Previous, r.report.Runtime.Version, r.report.Changes = p.Previous, p.Version, nil
 	return true
+}
+
+// configured says whether a version has the configuration that the delivery
+// would give it. Behind a named endpoint that need not be the newest one.
+func (r *run) configured(ctx context.Context, version string) bool {
+	if version == r.live.Version {
+		return !r.needsUpdate()
+	}
+	doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, version)
+	if err != nil {
+		return false
+	}
+	body, _, err := edit(doc, r.Target.Settings, r.imageURI())
+	if err != nil {
+		return false
+	}
+	changes, err := diff(doc, body, r.Target.Settings)
+	return err == nil && len(changes) == 0 && r.Target.Reference != ByLatest
 }
 
 // takeLock takes the environment's lock and writes into it what is about to
 // happen and what served before.
 func (r *run) takeLock(ctx context.Context) error {
-	ready, verify := r.Target.ReadyTimeout, r.Target.VerifyTimeout
-	if ready == 0 {
-		ready = DefaultReadyTimeout
-	}
-	if verify == 0 {
-		verify = DefaultVerifyTimeout
-	}
+	ready, verify := r.Target.readyLimit(), r.Target.verifyLimit()
 	now := r.now().UTC()
 	want := Lock{Schema: lockSchema, Nonce: randomHex(8), Owner: r.owner(), Holder: r.by(), Run: r.Actor.Run,
 		Since: now, Expires: now.Add(2*ready + 2*verify + lockMargin), Revision: r.report.Revision,
 		Digest: r.report.Digest, Previous: r.good}
-	left, err := r.acquire(ctx, &want)
+	if r.Target.Serving() != DefaultEndpoint {
+		want.Expires = want.Expires.Add(2*DefaultReadyTimeout + verify) // there and back
+	}
+	left, err := r.acquire(ctx, &want, r.settled)
 	if err != nil {
 		return err
 	}

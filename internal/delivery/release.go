@@ -27,19 +27,19 @@ func (d *Deliverer) recorded(ctx context.Context) (*Release, error) {
 	return &r, nil
 }
 
-// record writes the release and, beside it, the plain image URI that CDK and
-// CloudFormation read (system: E36). What is already there is not written
-// again.
+// record writes the release and, before it, the plain image URI that CDK and
+// CloudFormation read (system: E36). The release comes last: it says that
+// nothing is left to do.
 func (d *Deliverer) record(ctx context.Context, r Release) error {
 	r.Schema, r.Agent, r.Environment = releaseSchema, d.Target.Agent, d.Target.Environment
 	value, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encoding the release: %w", err)
 	}
-	if err := d.Parameters.PutParameter(ctx, d.Target.Parameter("release"), string(value), true); err != nil {
+	if err := d.keepParameter(ctx, "image-uri", d.Target.ImageURI(r.Digest)); err != nil {
 		return err
 	}
-	return d.keepParameter(ctx, "image-uri", d.Target.ImageURI(r.Digest))
+	return d.Parameters.PutParameter(ctx, d.Target.Parameter("release"), string(value), true)
 }
 
 // keepParameter makes a parameter hold value, writing only if it does not.

@@ -4,201 +4,86 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // settle answers a failed stage: it leaves the environment with a release
 // that serves, or says truly where it stands.
 func (r *run) settle(ctx context.Context, stage string, cause error) (Outcome, error) {
-	if ctx.Err() != nil {
-		return Failed, r.interrupted(ctx, stage)
-	}
 	r.observe(Event{Kind: StageDone, Stage: stage, Text: "failed"})
-	outcome, err := r.answer(ctx, stage, cause)
-	if r.lock != nil && KindOf(err) == KindPerson {
-		r.leave(context.WithoutCancel(ctx), *r.lock, err.Error())
+	outcome, err := Failed, error(nil)
+	switch {
+	case ctx.Err() == nil:
+		outcome, err = r.answer(ctx, stage, cause)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = r.late(ctx, stage, cause)
+	default:
+		err = r.interrupted(stage)
+	}
+	if r.lock != nil && r.unfinished(stage, KindOf(err)) {
+		r.leave(ctx, *r.lock, lastWord(err))
 		r.lock = nil
 	}
 	r.unlock(ctx)
 	return outcome, err
 }
 
+// unfinished says whether the next delivery has something to settle: then the
+// lock stays, with a last word in it.
+func (r *run) unfinished(stage string, kind Kind) bool {
+	switch kind {
+	case KindPerson:
+		return true
+	case KindInterrupted:
+		return r.begun()
+	case KindSuperseded:
+		return stage == StageUpdate && r.updated // our version came after theirs, and serves
+	}
+	return false
+}
+
+func lastWord(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.Serves != "" {
+		return e.Serves
+	}
+	return err.Error()
+}
+
+// begun says whether this delivery may have changed what the runtime serves.
+func (r *run) begun() bool { return r.touched || r.updated }
+
 func (r *run) answer(ctx context.Context, stage string, cause error) (Outcome, error) {
-	switch stage {
-	case StageCredentials, StagePreflight:
-		return Failed, r.refused(cause)
-	case StageBuild, StagePush:
-		return Failed, r.failed(stage, cause)
-	case StageLatest, StageRecord:
-		return Failed, r.person(cause, fmt.Sprintf("version %s serves %s, verified; %s is not done. The same command finishes it",
-			r.report.Runtime.Version, short(r.report.Revision), stage))
-	}
-	if errors.Is(cause, errForeignVersion) {
-		return Failed, r.superseded(cause)
-	}
+	var bad *verifyError
 	var late *deadlineError
-	if errors.As(cause, &late) {
-		return Failed, r.person(cause, r.standing(ctx))
+	switch {
+	case stage == StageCredentials, stage == StagePreflight:
+		return Failed, r.refused(cause)
+	case stage == StageBuild:
+		return Failed, r.unbuilt(cause)
+	case stage == StageLatest, stage == StageRecord:
+		return Failed, r.person(cause, r.where(stage))
+	case errors.Is(cause, errForeignVersion):
+		return Failed, r.superseded(ctx, cause)
+	case !r.begun() && errors.As(cause, &bad):
+		r.explain(ctx, r.report.Runtime.ID, DefaultEndpoint, r.began)
+		return Failed, r.person(cause, fmt.Sprintf("%s serves version %s as before; nothing was changed, and it fails its verify",
+			r.Target.Serving(), r.report.Runtime.Version))
+	case !r.begun():
+		return Failed, r.failed(stage, cause)
+	case errors.As(cause, &late), errors.Is(cause, errDeleting):
+		return Failed, r.person(cause, r.standing(ctx, DefaultVerifyTimeout))
 	}
 	return r.unserve(ctx, stage, cause)
 }
 
-// unserve takes a version that failed out of service, if it got there.
-func (r *run) unserve(ctx context.Context, stage string, cause error) (Outcome, error) {
-	var bad *verifyError
-	if errors.As(cause, &bad) {
-		r.explain(context.WithoutCancel(ctx), r.report.Runtime.ID, DefaultEndpoint, r.began)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+// standing says what serves, as far as it can be told within limit.
+func (r *run) standing(ctx context.Context, limit time.Duration) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	if stage == StageEndpoint {
-		return r.moveBack(ctx, cause)
+	if r.report.Runtime.ID == "" {
+		return "it is not known whether a runtime was created"
 	}
-	serves, err := r.serves(ctx)
-	if err != nil {
-		return Failed, r.person(errors.Join(cause, err), "what DEFAULT serves could not be read")
-	}
-	switch {
-	case !serves:
-		return Failed, r.failed(stage, cause)
-	case r.Target.Serving() != DefaultEndpoint:
-		e := r.failed(stage, cause)
-		e.Serves = fmt.Sprintf("%s was not touched; DEFAULT, which serves nobody, is at version %s", r.Target.Endpoint, r.report.Runtime.Version)
-		return Failed, e
-	case r.good == nil:
-		e := r.failed(stage, cause)
-		e.Serves = fmt.Sprintf("nothing served before; DEFAULT is at version %s, which failed", r.report.Runtime.Version)
-		return Failed, e
-	}
-	return r.undo(ctx, cause)
-}
-
-// serves says whether DEFAULT serves our version. An update whose answer was
-// lost is looked for by what the runtime runs now.
-func (r *run) serves(ctx context.Context) (bool, error) {
-	if !r.touched && !r.updated || r.report.Runtime.ID == "" {
-		return false, nil
-	}
-	if !r.updated {
-		doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, "")
-		if err != nil {
-			return false, err
-		}
-		now, err := readFacts(doc)
-		if err != nil || now.Version == r.live.Version {
-			return false, err
-		}
-		r.report.Runtime.Version = now.Version
-	}
-	e, err := r.Runtimes.Endpoint(ctx, r.report.Runtime.ID, DefaultEndpoint)
-	return err == nil && (e.LiveVersion == r.report.Runtime.Version || e.TargetVersion == r.report.Runtime.Version), err
-}
-
-// undo re-applies the configuration of the last good version as a new version
-// and verifies that it serves.
-func (r *run) undo(ctx context.Context, cause error) (Outcome, error) {
-	failed := &Pointer{Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version}
-	r.note("bringing version %s back", r.good.Version)
-	if err := r.reapply(ctx, failed.Version); err != nil {
-		if errors.Is(err, errForeignVersion) {
-			return Failed, r.superseded(errors.Join(cause, err))
-		}
-		return Failed, r.person(errors.Join(cause, fmt.Errorf("bringing version %s back: %w", r.good.Version, err)),
-			r.standing(ctx))
-	}
-	back := Release{Revision: r.good.Revision, Digest: r.good.Digest, Version: r.report.Runtime.Version,
-		Endpoint: DefaultEndpoint, Verdict: Passed, At: r.now().UTC(), By: r.by(), Run: r.Actor.Run,
-		Failed: failed, Reason: excerpt([]byte(cause.Error()))}
-	if r.Target.Verify.Skip {
-		back.Verdict = Unverified
-	}
-	if r.release != nil {
-		back.Previous = r.release.Previous
-	}
-	err := &Error{Kind: KindRolledBack, Op: r.op(), Err: cause,
-		Serves: fmt.Sprintf("%s serves again, as version %s, verified", r.goodName(), back.Version),
-		Hints:  []string{"mend the agent and deploy the next commit; the log lines above are the agent's own"}}
-	if r.good.Digest != "" {
-		if recordErr := r.record(ctx, back); recordErr != nil {
-			r.warn("the release could not be recorded: %v", recordErr)
-		}
-	}
-	return RolledBack, err
-}
-
-func (r *run) goodName() string {
-	if r.good.Revision != "" {
-		return "the release before it, " + short(r.good.Revision) + ","
-	}
-	return "version " + r.good.Version
-}
-
-// reapply updates the runtime to the good version's snapshot. bad is the
-// version that must still be the newest: the fence.
-func (r *run) reapply(ctx context.Context, bad string) error {
-	id := r.report.Runtime.ID
-	snapshot, err := r.Runtimes.Get(ctx, id, r.good.Version)
-	if err != nil {
-		return err
-	}
-	then, err := readFacts(snapshot)
-	if err != nil {
-		return err
-	}
-	body, _, err := edit(snapshot, nil, then.Artifact.Container.URI)
-	if err != nil {
-		return err
-	}
-	if err := r.runtimeReady(ctx, id, bad, DefaultReadyTimeout); err != nil && !errors.Is(err, errUpdateFailed) {
-		return err
-	}
-	if r.oldLatest != "" {
-		if err := r.Publisher.Tag(ctx, r.oldLatest, latestTag); err != nil {
-			return err
-		}
-	}
-	r.live.Version, r.body = bad, body
-	if err := r.tryUpdate(ctx); err != nil {
-		return err
-	}
-	if err := r.ready(ctx, id, r.report.Runtime.Version); err != nil {
-		return err
-	}
-	r.report.Runtime.Status = "READY"
-	if r.Target.Verify.Skip {
-		return nil
-	}
-	return r.verify(ctx, id, then.ARN, DefaultEndpoint, r.report.Runtime.Version)
-}
-
-// moveBack returns a named endpoint to the version it served before.
-func (r *run) moveBack(ctx context.Context, cause error) (Outcome, error) {
-	name, id := r.Target.Endpoint, r.report.Runtime.ID
-	if r.good == nil || r.Mover == nil {
-		return Failed, r.failed(StageEndpoint, cause)
-	}
-	e, err := r.Runtimes.Endpoint(ctx, id, name)
-	if err == nil && e.LiveVersion == r.good.Version && e.TargetVersion == r.good.Version {
-		return Failed, r.failed(StageEndpoint, cause) // it never moved
-	}
-	if err == nil {
-		token := clientToken(id, r.report.Runtime.Version, []byte(name+" back to "+r.good.Version))
-		err = r.Mover.MoveEndpoint(ctx, id, name, r.good.Version, token)
-	}
-	if err == nil {
-		err = r.endpointAt(ctx, id, name, r.good.Version, DefaultReadyTimeout)
-	}
-	if err != nil {
-		return Failed, r.person(errors.Join(cause, err), r.standing(ctx))
-	}
-	r.report.Runtime.Version = r.good.Version
-	return RolledBack, &Error{Kind: KindRolledBack, Op: r.op(), Err: cause,
-		Serves: fmt.Sprintf("endpoint %s serves version %s again", name, r.good.Version)}
-}
-
-// standing says what serves, as far as it can be told.
-func (r *run) standing(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DefaultVerifyTimeout)
-	defer cancel()
 	e, err := r.Runtimes.Endpoint(ctx, r.report.Runtime.ID, r.Target.Serving())
 	if err != nil {
 		return fmt.Sprintf("what %s serves could not be read: %v", r.Target.Serving(), err)
@@ -210,16 +95,49 @@ func (r *run) standing(ctx context.Context) string {
 	return fmt.Sprintf("%s serves version %s (%s); it is %s, on its way to version %s", r.Target.Serving(), e.LiveVersion, verified, e.Status, e.TargetVersion)
 }
 
+// where says where an unfinished delivery stands, from what it knows itself.
+func (r *run) where(stage string) string {
+	version, serving := r.report.Runtime.Version, r.Target.Serving()
+	switch {
+	case r.proven:
+		return fmt.Sprintf("version %s serves %s%s; %s is not done. The same command finishes it",
+			version, short(r.report.Revision), r.orUnverified(), stage)
+	case !r.begun():
+		return r.untouched()
+	case !r.updated:
+		return fmt.Sprintf("an update was sent and not answered: DEFAULT has version %s or the one after it, unverified", version)
+	case serving == DefaultEndpoint:
+		return fmt.Sprintf("version %s serves through DEFAULT or is about to, unverified", version)
+	case stage == StageEndpoint:
+		return fmt.Sprintf("%s serves version %s or the one before; neither was probed through it", serving, version)
+	}
+	return fmt.Sprintf("%s was not touched; DEFAULT, which serves nobody, has version %s", serving, version)
+}
+
 func (r *run) op() string {
 	return "deploying " + short(r.report.Revision) + " to " + r.Target.Environment
 }
 
+// failed is a failure after something was written, with what served before
+// still serving.
 func (r *run) failed(stage string, cause error) *Error {
-	var e *Error
-	if errors.As(cause, &e) && e.Kind != KindDenied && e.Kind != KindUnavailable {
-		return e
+	e := &Error{Kind: KindFailed, Op: stage, Err: cause, Hints: hints(cause), Serves: r.untouched()}
+	var inner *Error
+	if errors.As(cause, &inner) {
+		e.Hints = append(e.Hints, inner.Hints...)
 	}
-	return &Error{Kind: KindFailed, Op: stage, Err: cause, Hints: hints(cause), Serves: r.untouched()}
+	return e
+}
+
+// unbuilt is a failure of the build, or of the remotes that are asked before
+// and after it: nothing was written yet.
+func (r *run) unbuilt(cause error) error {
+	var known *Error
+	var remote *RemoteError
+	if errors.As(cause, &known) || errors.As(cause, &remote) || transient(cause) {
+		return r.refused(cause)
+	}
+	return r.failed(StageBuild, cause)
 }
 
 // refused is a failure before anything was written.
@@ -232,15 +150,38 @@ func (r *run) refused(cause error) error {
 	switch {
 	case errors.Is(cause, ErrDenied):
 		kind = KindDenied
+	case errors.Is(cause, ErrExpired):
+		kind = KindCredentials
+	case errors.Is(cause, context.Canceled):
+		kind = KindInterrupted
 	case transient(cause):
 		kind = KindUnavailable
 	}
 	return &Error{Kind: kind, Op: r.op(), Err: cause, Hints: hints(cause)}
 }
 
-func (r *run) superseded(cause error) error {
-	return &Error{Kind: KindSuperseded, Op: r.op(), Err: cause,
+func (r *run) superseded(ctx context.Context, cause error) error {
+	serves := r.untouched()
+	if r.begun() {
+		serves = r.standing(ctx, DefaultVerifyTimeout)
+	}
+	return &Error{Kind: KindSuperseded, Op: r.op(), Err: cause, Serves: serves,
 		Hints: []string{"look at what serves now: slipway status; then run this command again"}}
+}
+
+// late answers a delivery whose own time is up. Bringing a release back takes
+// longer than is left.
+func (r *run) late(ctx context.Context, stage string, cause error) error {
+	cause = fmt.Errorf("the time allowed for it was up during %s: %w", stage, cause)
+	switch {
+	case r.proven:
+		return r.person(cause, r.where(stage))
+	case r.begun():
+		return r.person(cause, r.where(stage)+"; "+r.standing(ctx, parting))
+	case r.lock != nil || stage == StageBuild:
+		return r.failed(stage, cause)
+	}
+	return &Error{Kind: KindUnavailable, Op: r.op(), Err: cause, Serves: r.untouched()}
 }
 
 func (r *run) person(cause error, serves string) error {
@@ -250,22 +191,10 @@ func (r *run) person(cause error, serves string) error {
 // interrupted leaves a true statement. Bringing the previous release back
 // takes longer than whoever sent the signal will wait, so that is left to the
 // next command, which finds the lock and settles it first.
-func (r *run) interrupted(ctx context.Context, stage string) error {
-	e := &Error{Kind: KindInterrupted, Op: r.op(), Err: fmt.Errorf("interrupted during %s", stage), Serves: r.untouched()}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollInterval)
-	defer cancel()
-	if !r.touched && !r.updated {
-		r.unlock(ctx)
-		return e
-	}
-	e.Serves = fmt.Sprintf("version %s serves through DEFAULT or is about to, unverified", r.report.Runtime.Version)
-	if r.Target.Serving() != DefaultEndpoint {
-		e.Serves = r.Target.Endpoint + " may still serve the version before; DEFAULT has version " + r.report.Runtime.Version
-	}
-	e.Hints = []string{"run the same command again: it goes on from there"}
-	if r.lock != nil {
-		r.leave(ctx, *r.lock, e.Serves)
-		r.lock = nil
+func (r *run) interrupted(stage string) error {
+	e := &Error{Kind: KindInterrupted, Op: r.op(), Err: fmt.Errorf("interrupted during %s", stage), Serves: r.where(stage)}
+	if r.begun() {
+		e.Hints = []string{"run the same command again: it goes on from there"}
 	}
 	return e
 }

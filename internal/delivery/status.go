@@ -204,5 +204,5 @@ func (d *Deliverer) Call(ctx context.Context, endpoint, session string, payload 
 		session = "slipway-invoke-" + randomHex(16)
 	}
 	return d.Invoker.Invoke(ctx, Invocation{RuntimeARN: f.ARN, Endpoint: endpoint, Session: session,
-		Payload: payload, Bearer: d.Target.BearerToken})
+		Payload: payload, Bearer: d.bearer(f)})
 }

@@ -90,6 +90,20 @@ func (t Target) Serving() string {
 	return t.Endpoint
 }
 
+func (t Target) readyLimit() time.Duration {
+	if t.ReadyTimeout == 0 {
+		return DefaultReadyTimeout
+	}
+	return t.ReadyTimeout
+}
+
+func (t Target) verifyLimit() time.Duration {
+	if t.VerifyTimeout == 0 {
+		return DefaultVerifyTimeout
+	}
+	return t.VerifyTimeout
+}
+
 // VerifySpec says how a new version proves that it serves. The zero value
 // sends {"prompt": "ping"} and accepts any 2xx answer that ends.
 type VerifySpec struct {

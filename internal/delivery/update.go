@@ -2,10 +2,10 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // updateTries bounds how often an update meets a runtime that somebody else
@@ -43,33 +43,102 @@ func (r *run) update(ctx context.Context) (bool, error) {
 	if r.create {
 		return false, r.createRuntime(ctx)
 	}
+	if err := r.fence(ctx); err != nil {
+		return false, err
+	}
 	if !r.needsUpdate() {
 		r.updated = r.good == nil || r.live.Version != r.good.Version
 		r.began = r.start
 		return true, nil
 	}
-	if err := r.latestFirst(ctx); err != nil {
-		return false, err
+	if r.Target.Reference == ByLatest { // AgentCore takes what the tag names at that moment
+		if err := r.Publisher.Tag(ctx, r.report.Digest, latestTag); err != nil {
+			return false, err
+		}
 	}
+	return false, r.send(ctx, r.replan)
+}
+
+// fence sees that what was planned on is still so: since preflight somebody
+// may have finished who held the lock before us, or come in without one.
+func (r *run) fence(ctx context.Context) error {
+	doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, "")
+	if err != nil {
+		return err
+	}
+	now, err := readFacts(doc)
+	if err != nil {
+		return err
+	}
+	if now.Version != r.live.Version {
+		return fmt.Errorf("%w: it is at version %s, this delivery was planned on %s", errForeignVersion, now.Version, r.live.Version)
+	}
+	release, err := r.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	if (release == nil) != (r.release == nil) || release != nil && *release.pointer() != *r.release.pointer() {
+		return fmt.Errorf("%w: the release record has changed since this delivery was planned", errForeignVersion)
+	}
+	return nil
+}
+
+// send sends the update, again where AWS gave no answer (the same token makes
+// one version of both) or the runtime is busy: then after again has waited.
+func (r *run) send(ctx context.Context, again func(context.Context) error) error {
 	for try := 1; ; try++ {
 		err := r.tryUpdate(ctx)
-		if !errors.Is(err, ErrConflict) || try == updateTries {
-			return false, err
+		busy := errors.Is(err, ErrConflict)
+		if err == nil || try == updateTries || !busy && !transient(err) {
+			return err
 		}
-		r.note("the runtime is busy (%v): waiting for it, then planning anew", err)
-		if err := r.replan(ctx); err != nil {
-			return false, err
+		r.note("the update was not taken (%v): trying again", err)
+		if err := pause(ctx, time.Duration(try)*pollInterval); err != nil {
+			return err
+		}
+		if r.touched {
+			if made, err := r.ours(ctx); made || err != nil {
+				return err
+			}
+		}
+		if busy {
+			if err := again(ctx); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// ours looks whether an update made its version although its answer was lost.
+func (r *run) ours(ctx context.Context) (bool, error) {
+	doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, "")
+	if err != nil {
+		return false, err
+	}
+	now, err := readFacts(doc)
+	if err != nil || now.Version == r.live.Version {
+		return false, err
+	}
+	sent, err := readFacts(r.body)
+	if err != nil {
+		return false, err
+	}
+	if now.Version != next(r.live.Version) || now.Artifact.Container.URI != sent.Artifact.Container.URI {
+		return false, fmt.Errorf("%w: it is at version %s with %s", errForeignVersion, now.Version, now.Artifact.Container.URI)
+	}
+	r.updated = true
+	r.report.Runtime.Version, r.report.Runtime.Status = now.Version, now.Status
+	return true, nil
 }
 
 // tryUpdate sends the update and checks the fence: the version made must be
 // the one read plus one.
 func (r *run) tryUpdate(ctx context.Context) error {
-	id := r.report.Runtime.ID
+	id, was := r.report.Runtime.ID, r.touched
 	r.began, r.touched = r.now(), true
 	doc, err := r.Runtimes.Update(ctx, id, r.body, clientToken(id, r.live.Version, r.body))
 	if err != nil {
+		r.touched = was || !refusal(err)
 		return err
 	}
 	made, err := readFacts(doc)
@@ -85,6 +154,12 @@ func (r *run) tryUpdate(ctx context.Context) error {
 	return nil
 }
 
+// refusal says whether a remote has said no: then it did nothing.
+func refusal(err error) bool {
+	var remote *RemoteError
+	return errors.As(err, &remote) && (remote.Kind != nil || remote.Status/100 == 4)
+}
+
 func next(version string) string {
 	n, err := strconv.Atoi(version)
 	if err != nil {
@@ -93,26 +168,29 @@ func next(version string) string {
 	return strconv.Itoa(n + 1)
 }
 
-// replan reads the runtime again and lays the settings over what it is now.
+// replan waits for the runtime and lays the settings over what it is now. What
+// somebody else's update made of it is what to come back to from here on.
 func (r *run) replan(ctx context.Context) error {
+	was := r.live.Version
 	if err := r.readLive(ctx); err != nil {
 		return err
+	}
+	if r.live.Version != was {
+		if err := r.adoptGood(ctx); err != nil {
+			return err
+		}
 	}
 	return r.plan()
 }
 
-// latestFirst moves latest before the update where the configuration names
-// the image by it: AgentCore takes what the tag names at that moment.
-func (r *run) latestFirst(ctx context.Context) error {
-	if r.Target.Reference != ByLatest {
-		return nil
-	}
-	old, err := r.Repository.Resolve(ctx, latestTag)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+// adoptGood takes what serves now as what to come back to, and writes it into
+// the lock before anything else is written.
+func (r *run) adoptGood(ctx context.Context) error {
+	if err := r.readRelease(ctx); err != nil {
 		return err
 	}
-	r.oldLatest = old
-	return r.Publisher.Tag(ctx, r.report.Digest, latestTag)
+	r.report.Previous, r.lock.Previous = r.good, r.good
+	return r.putLock(ctx, *r.lock, true)
 }
 
 // awaitReady waits until the version is READY and served by DEFAULT, and
@@ -127,25 +205,24 @@ func (r *run) awaitReady(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	made, err := readFacts(doc)
-	if err != nil {
+	if r.made, err = readFacts(doc); err != nil {
 		return false, err
 	}
-	if r.live.ARN == "" {
-		r.live = made
-	}
-	if made.Artifact.Container.URI != r.imageURI() {
-		return false, fmt.Errorf("version %s runs %s, not %s", version, made.Artifact.Container.URI, r.imageURI())
+	if uri := r.made.Artifact.Container.URI; uri != r.imageURI() {
+		return false, fmt.Errorf("version %s runs %s, not %s", version, uri, r.imageURI())
 	}
 	return false, nil
 }
 
 // prove invokes the new version through DEFAULT.
 func (r *run) prove(ctx context.Context) (bool, error) {
-	if r.Target.Verify.Skip {
-		return true, nil
+	if !r.Target.Verify.Skip {
+		if err := r.verify(ctx, r.made, DefaultEndpoint); err != nil {
+			return false, err
+		}
 	}
-	return false, r.verify(ctx, r.report.Runtime.ID, r.live.ARN, DefaultEndpoint, r.report.Runtime.Version)
+	r.proven = r.Target.Serving() == DefaultEndpoint
+	return r.Target.Verify.Skip, nil
 }
 
 // moveEndpoint points the named endpoint at the verified version and probes
@@ -155,32 +232,45 @@ func (r *run) moveEndpoint(ctx context.Context) (bool, error) {
 	if name == "" || name == DefaultEndpoint {
 		return true, nil
 	}
-	e, err := r.Runtimes.Endpoint(ctx, id, name)
-	switch {
-	case errors.Is(err, ErrNotFound) && r.opts.Create && r.Creator != nil:
-		err = r.Creator.CreateEndpoint(ctx, id, name, version, clientToken(id, version, []byte(name)))
-	case err != nil:
-	case e.LiveVersion == version:
-		return true, nil
-	default:
-		err = r.Mover.MoveEndpoint(ctx, id, name, version, clientToken(id, version, []byte(name+" from "+e.LiveVersion)))
-	}
-	if err != nil {
+	if err := r.sendEndpoint(ctx, id, name, version); err != nil {
 		return false, err
 	}
 	if err := r.endpointAt(ctx, id, name, version, DefaultReadyTimeout); err != nil {
 		return false, err
 	}
-	if r.Target.Verify.Skip {
-		return false, nil
+	if !r.Target.Verify.Skip {
+		if err := r.verify(ctx, r.made, name); err != nil {
+			return false, err
+		}
 	}
-	return false, r.verify(ctx, id, r.live.ARN, name, version)
+	r.proven = true
+	return false, nil
+}
+
+// sendEndpoint sends the endpoint to version from where this delivery found
+// it, and from nowhere else.
+func (r *run) sendEndpoint(ctx context.Context, id, name, version string) error {
+	e, err := r.Runtimes.Endpoint(ctx, id, name)
+	switch {
+	case errors.Is(err, ErrNotFound) && r.opts.Create && r.Creator != nil:
+		return r.Creator.CreateEndpoint(ctx, id, name, version, clientToken(id, version, []byte(name)))
+	case err != nil:
+		return err
+	case e.LiveVersion == version, e.TargetVersion == version:
+		return nil // sent by a run that was killed
+	case e.LiveVersion != r.from:
+		return fmt.Errorf("%w: endpoint %s is at version %s, expected %s", errForeignVersion, name, e.LiveVersion, r.from)
+	}
+	return r.Mover.MoveEndpoint(ctx, id, name, version, clientToken(id, version, []byte(name+" from "+e.LiveVersion)))
 }
 
 // moveLatest points latest at what serves: last, and only now.
 func (r *run) moveLatest(ctx context.Context) (bool, error) {
 	if !r.Target.MovesLatest {
 		return true, nil
+	}
+	if gone, err := r.overtaken(ctx, latestTag); gone || err != nil {
+		return true, err
 	}
 	digest, err := r.Repository.Resolve(ctx, latestTag)
 	if err == nil && digest == r.report.Digest {
@@ -194,101 +284,42 @@ func (r *run) moveLatest(ctx context.Context) (bool, error) {
 
 // recordRelease writes what the environment serves now.
 func (r *run) recordRelease(ctx context.Context) (bool, error) {
-	verdict := Passed
-	if r.Target.Verify.Skip {
-		verdict = Unverified
+	if gone, err := r.overtaken(ctx, "the release record"); gone || err != nil {
+		return true, err
 	}
 	return false, r.record(ctx, Release{
 		Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version,
-		Endpoint: r.Target.Serving(), Verdict: verdict, Previous: r.good,
+		Endpoint: r.Target.Serving(), Verdict: r.verdict(), Previous: r.before(),
 		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run,
 	})
 }
 
-// creatable refuses to create a runtime that could not be created.
-func (r *run) creatable() error {
-	op := "creating the runtime of " + r.Target.Agent + " in " + r.Target.Environment
-	if r.Creator == nil {
-		return &Error{Kind: KindRefused, Op: op, Err: errors.New("runtimes can't be created from here")}
+func (r *run) verdict() Verdict {
+	if r.Target.Verify.Skip {
+		return Unverified
 	}
-	if r.Target.ExecutionRole == "" {
-		return &Error{Kind: KindConfig, Op: op, Err: errors.New("no execution role is set"),
-			Hints: []string{"set environments." + r.Target.Environment + ".execution_role in slipway.yaml, or EXECUTION_ROLE_ARN"}}
+	return Passed
+}
+
+// before is the release before the one that is to be recorded: itself is not
+// its own.
+func (r *run) before() *Pointer {
+	if r.good != nil && r.good.Version != r.report.Runtime.Version {
+		return r.good
+	}
+	if r.settled {
+		return r.release.Previous
 	}
 	return nil
 }
 
-// createRuntime makes the runtime and registers its id. A run that was killed
-// between the two finds the runtime by its name.
-func (r *run) createRuntime(ctx context.Context) error {
-	name := RuntimeName(r.Target.Agent, r.Target.Environment)
-	body, err := r.creation(name)
-	if err != nil {
-		return err
+// overtaken says whether somebody else's version serves by now: then what is
+// left to do is theirs.
+func (r *run) overtaken(ctx context.Context, what string) (bool, error) {
+	e, err := r.Runtimes.Endpoint(ctx, r.report.Runtime.ID, r.Target.Serving())
+	if err != nil || e.LiveVersion == r.report.Runtime.Version {
+		return false, err
 	}
-	r.began, r.touched = r.now(), true
-	doc, err := r.Creator.Create(ctx, body, clientToken(name, "0", body))
-	if errors.Is(err, ErrConflict) {
-		return r.adopt(ctx, name)
-	}
-	if err != nil {
-		return err
-	}
-	if r.live, err = readFacts(doc); err != nil {
-		return err
-	}
-	r.updated = true
-	r.report.Runtime = RuntimeState{ID: r.live.ID, Version: r.live.Version, Endpoint: r.Target.Serving(), Status: r.live.Status}
-	return r.keepParameter(ctx, "runtime-id", r.live.ID)
-}
-
-// adopt takes the runtime that has our name: made by a run that was killed
-// before it could register it.
-func (r *run) adopt(ctx context.Context, name string) error {
-	id, err := r.Creator.Find(ctx, name)
-	if err != nil {
-		return err
-	}
-	r.note("runtime %s exists already: taking it", id)
-	r.report.Runtime.ID, r.create = id, false
-	if err := r.readLive(ctx); err != nil {
-		return err
-	}
-	if err := r.keepParameter(ctx, "runtime-id", id); err != nil {
-		return err
-	}
-	if err := r.plan(); err != nil {
-		return err
-	}
-	if !r.needsUpdate() {
-		r.updated = true
-		return nil
-	}
-	return r.tryUpdate(ctx)
-}
-
-// creation is the body that makes a runtime. It needs a network, which an
-// update takes from the live runtime.
-func (r *run) creation(name string) (Document, error) {
-	base := object{
-		{"agentRuntimeName", json.RawMessage(strconv.Quote(name))},
-		{"roleArn", json.RawMessage(strconv.Quote(r.Target.ExecutionRole))},
-		{"networkConfiguration", json.RawMessage(`{"networkMode":"PUBLIC"}`)},
-	}
-	if r.Target.Compute == Instances {
-		base = base.without("networkConfiguration") // the capacity provider has one
-	}
-	raw := base.raw()
-	// edit drops the name as it drops all that only answers carry; create needs it.
-	body, _, err := edit(raw, r.Target.Settings, r.imageURI())
-	if err != nil {
-		return nil, err
-	}
-	o, err := parseObject(body)
-	if err != nil {
-		return nil, err
-	}
-	// Create refuses metadataConfiguration: new runtimes have MMDSv2 on.
-	o = o.without("metadataConfiguration").set("agentRuntimeName", json.RawMessage(strconv.Quote(name)))
-	return o.raw(), nil
+	r.note("%s serves version %s of another delivery by now: %s is left to it", r.Target.Serving(), e.LiveVersion, what)
+	return true, nil
 }

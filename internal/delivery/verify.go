@@ -23,14 +23,14 @@ const (
 // verify invokes version through an endpoint in a fresh session: a running
 // session keeps the code it started with (system: E30). A *verifyError means
 // that the agent failed; any other error that nothing could be measured.
-func (d *Deliverer) verify(ctx context.Context, id, arn, endpoint, version string) error {
-	limit := d.Target.VerifyTimeout
-	if limit == 0 {
-		limit = DefaultVerifyTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func (d *Deliverer) verify(ctx context.Context, version runtimeFacts, endpoint string) error {
+	limit := d.Target.verifyLimit()
+	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	answer, err := d.measure(ctx, arn, endpoint)
+	answer, err := d.measure(timed, version, endpoint)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		return &verifyError{fmt.Sprintf("it gave no answer within %s (%v)", limit, err)}
+	}
 	if err != nil {
 		return err
 	}
@@ -38,31 +38,40 @@ func (d *Deliverer) verify(ctx context.Context, id, arn, endpoint, version strin
 		return err
 	}
 	// The answer counts only if the endpoint served our version all along.
-	e, err := d.Runtimes.Endpoint(ctx, id, endpoint)
+	e, err := d.Runtimes.Endpoint(timed, version.ID, endpoint)
 	if err != nil {
 		return err
 	}
-	if e.LiveVersion != version {
-		return fmt.Errorf("%w: %s serves version %s, expected %s", errForeignVersion, endpoint, e.LiveVersion, version)
+	if e.LiveVersion != version.Version {
+		return fmt.Errorf("%w: %s serves version %s, expected %s", errForeignVersion, endpoint, e.LiveVersion, version.Version)
 	}
 	return nil
 }
 
+// bearer is the token for calls of a version: none where it has no JWT
+// authorizer and takes signed calls alone.
+func (d *Deliverer) bearer(version runtimeFacts) string {
+	if present(version.Authorizer) {
+		return d.Target.BearerToken
+	}
+	return ""
+}
+
 // measure invokes until an answer says something about the agent.
-func (d *Deliverer) measure(ctx context.Context, arn, endpoint string) (Answer, error) {
+func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint string) (Answer, error) {
 	payload := d.Target.Verify.Payload
 	if len(payload) == 0 {
 		payload = []byte(`{"prompt": "ping"}`)
 	}
 	for try := 1; ; try++ {
-		call := Invocation{RuntimeARN: arn, Endpoint: endpoint, Session: "slipway-verify-" + randomHex(16),
-			Payload: payload, Bearer: d.Target.BearerToken}
+		call := Invocation{RuntimeARN: version.ARN, Endpoint: endpoint, Session: "slipway-verify-" + randomHex(16),
+			Payload: payload, Bearer: d.bearer(version)}
 		answer, err := d.Invoker.Invoke(ctx, call)
 		if err == nil && !inconclusive(answer) {
 			return answer, nil
 		}
 		if err == nil {
-			err = &RemoteError{Service: "AgentCore", Operation: "InvokeAgentRuntime", Resource: arn,
+			err = &RemoteError{Service: "AgentCore", Operation: "InvokeAgentRuntime", Resource: version.ARN,
 				Code: answer.ErrorCode, Message: answer.Message, Status: answer.Status, RequestID: answer.RequestID}
 		}
 		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 )
@@ -73,22 +74,20 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// transient says whether an error tells nothing about the state asked for.
+// transient says whether an error tells nothing about the state asked for:
+// throttled, a 5xx without a kind, or no answer at all.
 func transient(err error) bool {
 	var remote *RemoteError
 	if errors.As(err, &remote) {
-		return errors.Is(err, ErrThrottled) || remote.Status >= 500 || remote.Status == 0
+		return errors.Is(err, ErrThrottled) || remote.Kind == nil && (remote.Status >= 500 || remote.Status == 0)
 	}
-	return false
+	var line interface{ Timeout() bool } // what net, net/url and contexts return
+	return errors.As(err, &line) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // ready waits until the runtime is READY at version and DEFAULT serves it.
 func (d *Deliverer) ready(ctx context.Context, id, version string) error {
-	limit := d.Target.ReadyTimeout
-	if limit == 0 {
-		limit = DefaultReadyTimeout
-	}
-	start := d.now()
+	limit, start := d.Target.readyLimit(), d.now()
 	if err := d.runtimeReady(ctx, id, version, limit); err != nil {
 		return err
 	}
@@ -105,6 +104,9 @@ const (
 
 // errUpdateFailed is AgentCore's own verdict on a version.
 var errUpdateFailed = errors.New("AgentCore could not make the version ready")
+
+// errDeleting says that somebody is deleting the runtime.
+var errDeleting = errors.New("the runtime is being deleted")
 
 // errForeignVersion says that somebody else's version came in between.
 var errForeignVersion = errors.New("another deployment has updated the runtime")
@@ -126,7 +128,9 @@ func (d *Deliverer) runtimeReady(ctx context.Context, id, version string, limit 
 		switch f.Status {
 		case "READY":
 			return true, f.Status, nil
-		case "UPDATE_FAILED", "CREATE_FAILED", "DELETING", "DELETE_FAILED":
+		case "DELETING", "DELETE_FAILED":
+			return true, f.Status, fmt.Errorf("%w: %s: %s", errDeleting, f.Status, orUnknown(f.Failure))
+		case "UPDATE_FAILED", "CREATE_FAILED":
 			return true, f.Status, fmt.Errorf("%w: %s: %s", errUpdateFailed, f.Status, orUnknown(f.Failure))
 		}
 		return false, f.Status, nil // CREATING, UPDATING, or a status of tomorrow: not ready

@@ -1,0 +1,217 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// unserve takes a version that failed out of service, if it got there.
+func (r *run) unserve(ctx context.Context, stage string, cause error) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var bad *verifyError
+	if errors.As(cause, &bad) {
+		tried := DefaultEndpoint
+		if stage == StageEndpoint {
+			tried = r.Target.Endpoint
+		}
+		r.explain(ctx, r.report.Runtime.ID, tried, r.began)
+	}
+	if stage == StageEndpoint {
+		return r.moveBack(ctx, cause)
+	}
+	serves, err := r.serves(ctx, cause)
+	version := r.report.Runtime.Version
+	switch {
+	case errors.Is(err, errForeignVersion):
+		return Failed, r.superseded(ctx, errors.Join(cause, err))
+	case err != nil:
+		return Failed, r.person(errors.Join(cause, err), "what DEFAULT serves could not be read")
+	case !serves:
+		return Failed, r.unmoved(ctx, stage, cause)
+	case r.Target.Serving() != DefaultEndpoint:
+		e := r.failed(stage, cause)
+		e.Serves = fmt.Sprintf("%s was not touched; DEFAULT, which serves nobody, is at version %s", r.Target.Endpoint, version)
+		return Failed, e
+	case r.good == nil:
+		return Failed, r.person(cause, fmt.Sprintf("DEFAULT serves version %s, which failed; nothing that is known to be good served before it", version))
+	}
+	return r.undo(ctx, cause)
+}
+
+// unmoved answers a failure after which the release before still serves. Where
+// the tag latest had to go first, it comes back.
+func (r *run) unmoved(ctx context.Context, stage string, cause error) error {
+	if err := r.latestBack(ctx); err != nil {
+		return r.person(errors.Join(cause, err), r.untouched()+"; the tag latest names the release that failed")
+	}
+	return r.failed(stage, cause)
+}
+
+func (r *run) latestBack(ctx context.Context) error {
+	if r.Target.Reference != ByLatest || r.good == nil {
+		return nil
+	}
+	if r.good.Digest == "" {
+		return errors.New("which digest latest named before is not known")
+	}
+	return r.Publisher.Tag(ctx, r.good.Digest, latestTag)
+}
+
+// serves says whether DEFAULT serves our version, or is about to. An update
+// whose answer was lost is looked for by what the runtime runs now.
+func (r *run) serves(ctx context.Context, cause error) (bool, error) {
+	if r.report.Runtime.ID == "" {
+		return false, nil // a runtime that could not be created
+	}
+	if !r.updated {
+		if made, err := r.ours(ctx); !made || err != nil {
+			return false, err
+		}
+	}
+	e, err := r.Runtimes.Endpoint(ctx, r.report.Runtime.ID, DefaultEndpoint)
+	if errors.Is(err, ErrNotFound) && r.create {
+		return false, nil // it never came to that
+	}
+	version := r.report.Runtime.Version
+	coming := e.TargetVersion == version && !errors.Is(cause, errUpdateFailed)
+	return err == nil && (e.LiveVersion == version || coming), err
+}
+
+// undo re-applies the configuration of the last good version as a new version
+// and verifies that it serves.
+func (r *run) undo(ctx context.Context, cause error) (Outcome, error) {
+	failed := &Pointer{Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version}
+	r.note("bringing version %s back", r.good.Version)
+	if err := r.reapply(ctx, failed.Version); err != nil {
+		if errors.Is(err, errForeignVersion) {
+			return Failed, r.superseded(ctx, errors.Join(cause, err))
+		}
+		return Failed, r.person(errors.Join(cause, fmt.Errorf("bringing version %s back: %w", r.good.Version, err)),
+			r.standing(ctx, DefaultVerifyTimeout))
+	}
+	version := r.report.Runtime.Version
+	r.recordReturn(ctx, version, failed, cause)
+	return RolledBack, r.rolledBack(cause, fmt.Sprintf("%s serves again, as version %s%s", r.goodName(), version, r.orUnverified()))
+}
+
+// recordReturn records that the good release serves again. What serves is
+// settled by then, so a failure is a warning.
+func (r *run) recordReturn(ctx context.Context, version string, failed *Pointer, cause error) {
+	if r.good.Digest == "" {
+		r.warn("the release is not recorded: the digest of version %s is not known", r.good.Version)
+		return
+	}
+	back := Release{Revision: r.good.Revision, Digest: r.good.Digest, Version: version, Endpoint: r.Target.Serving(),
+		Verdict: r.verdict(), At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, Failed: failed, Reason: excerpt([]byte(cause.Error()))}
+	switch {
+	case r.release != nil && r.release.Version == r.good.Version:
+		back.Previous = r.release.Previous
+	case r.release != nil:
+		back.Previous = r.release.pointer()
+	}
+	if err := r.record(ctx, back); err != nil {
+		r.warn("the release could not be recorded: %v", err)
+	}
+}
+
+func (r *run) rolledBack(cause error, serves string) error {
+	return &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves,
+		Hints: []string{"mend the agent and deploy the next commit; the log lines above are the agent's own"}}
+}
+
+func (r *run) orUnverified() string {
+	if r.Target.Verify.Skip {
+		return ", unverified"
+	}
+	return ", verified"
+}
+
+func (r *run) goodName() string {
+	if r.good.Revision != "" {
+		return "the release before it, " + short(r.good.Revision) + ","
+	}
+	return "version " + r.good.Version
+}
+
+// reapply updates the runtime to the good version's snapshot. bad is the
+// version that must still be the newest: the fence.
+func (r *run) reapply(ctx context.Context, bad string) error {
+	id := r.report.Runtime.ID
+	snapshot, err := r.Runtimes.Get(ctx, id, r.good.Version)
+	if err != nil {
+		return err
+	}
+	body, err := snapshotBody(snapshot)
+	if err != nil {
+		return err
+	}
+	settled := func(ctx context.Context) error {
+		err := r.runtimeReady(ctx, id, bad, DefaultReadyTimeout)
+		if errors.Is(err, errUpdateFailed) {
+			return nil
+		}
+		return err
+	}
+	if err := settled(ctx); err != nil {
+		return err
+	}
+	if err := r.latestBack(ctx); err != nil {
+		return err
+	}
+	r.live.Version, r.body, r.touched = bad, body, false
+	if err := r.send(ctx, settled); err != nil {
+		return err
+	}
+	if err := r.ready(ctx, id, r.report.Runtime.Version); err != nil {
+		return err
+	}
+	r.report.Runtime.Status = "READY"
+	return r.proveAgain(ctx, r.report.Runtime.Version, DefaultEndpoint)
+}
+
+// proveAgain verifies a version that was brought back.
+func (r *run) proveAgain(ctx context.Context, version, endpoint string) error {
+	if r.Target.Verify.Skip {
+		return nil
+	}
+	doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, version)
+	if err != nil {
+		return err
+	}
+	f, err := readFacts(doc)
+	if err != nil {
+		return err
+	}
+	return r.verify(ctx, f, endpoint)
+}
+
+// moveBack returns a named endpoint to the version it served before.
+func (r *run) moveBack(ctx context.Context, cause error) (Outcome, error) {
+	name, id, version := r.Target.Endpoint, r.report.Runtime.ID, r.report.Runtime.Version
+	e, err := r.Runtimes.Endpoint(ctx, id, name)
+	switch {
+	case err != nil:
+		return Failed, r.person(errors.Join(cause, err), fmt.Sprintf("what %s serves could not be read", name))
+	case r.good == nil:
+		return Failed, r.person(cause, fmt.Sprintf("%s is at version %s; nothing that is known to be good served before it", name, e.LiveVersion))
+	case e.LiveVersion == r.good.Version && e.TargetVersion != version:
+		return Failed, r.failed(StageEndpoint, cause) // it never moved
+	}
+	failed := &Pointer{Revision: r.report.Revision, Digest: r.report.Digest, Version: version}
+	token := clientToken(id, version, []byte(name+" back to "+r.good.Version))
+	err = r.Mover.MoveEndpoint(ctx, id, name, r.good.Version, token)
+	if err == nil {
+		err = r.endpointAt(ctx, id, name, r.good.Version, DefaultReadyTimeout)
+	}
+	if err == nil {
+		err = r.proveAgain(ctx, r.good.Version, name)
+	}
+	if err != nil {
+		return Failed, r.person(errors.Join(cause, err), r.standing(ctx, DefaultVerifyTimeout))
+	}
+	r.report.Runtime.Version = r.good.Version
+	r.recordReturn(ctx, r.good.Version, failed, cause)
+	return RolledBack, r.rolledBack(cause, fmt.Sprintf("endpoint %s serves version %s again%s", name, r.good.Version, r.orUnverified()))
+}
