@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ func splitList(text string) ([]string, error) {
 	}
 	var items []string
 	if err := json.Unmarshal([]byte(text), &items); err != nil {
-		return nil, fmt.Errorf("begins with [ but is not a JSON array of strings")
+		return nil, errors.New("begins with [ but is not a JSON array of strings")
 	}
 	var all []string
 	for _, item := range items {

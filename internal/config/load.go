@@ -30,7 +30,11 @@ func Load(file string) (*File, error) {
 	if f.Dir, err = filepath.Abs(filepath.Dir(file)); err != nil {
 		return nil, &delivery.Error{Kind: delivery.KindConfig, Op: "reading " + file, Err: err}
 	}
-	if problems := f.leaving(f.Dir); len(problems) > 0 {
+	problems, err := f.leaving(f.Dir)
+	if err != nil {
+		return nil, &delivery.Error{Kind: delivery.KindConfig, Op: "reading " + file, Err: err}
+	}
+	if len(problems) > 0 {
 		return nil, &delivery.Error{Kind: delivery.KindConfig, Err: problems.sorted()}
 	}
 	return f, nil
@@ -88,10 +92,10 @@ func cleanPath(text string) string { return path.Clean(text) }
 
 // leaving reports the paths that lead out of root through symbolic links.
 // What does not exist leads nowhere; the build says so when it needs it.
-func (f *File) leaving(root string) Problems {
-	real, err := filepath.EvalSymlinks(root)
+func (f *File) leaving(root string) (Problems, error) {
+	realRoot, err := filepath.EvalSymlinks(root)
 	if err != nil {
-		return nil // root was read from a moment ago; the build will fail there
+		return nil, err
 	}
 	var problems Problems
 	for _, a := range f.agents {
@@ -100,7 +104,7 @@ func (f *File) leaving(root string) Problems {
 			"build.dockerfile": path.Join(a.Build.Path, a.Build.Dockerfile),
 		} {
 			target, err := filepath.EvalSymlinks(filepath.Join(root, filepath.FromSlash(local)))
-			if err != nil || inside(real, target) {
+			if err != nil || inside(realRoot, target) {
 				continue
 			}
 			place, stated := f.places[agentPath(a.Name, key)]
@@ -111,7 +115,7 @@ func (f *File) leaving(root string) Problems {
 				Path: agentPath(a.Name, key), Message: "leads out of the repository by a symbolic link"})
 		}
 	}
-	return problems
+	return problems, nil
 }
 
 // inside says whether a real path is root or below it.

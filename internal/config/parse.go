@@ -123,20 +123,21 @@ func (r *reader) syntaxError(data []byte, err error) {
 	r.report(line, indent+1, "", "", "not YAML: "+message)
 }
 
-// maxSearch bounds the search for the line of a syntax error, which reads the
-// file once per line.
-const maxSearch = 16 << 10
+// maxSearch bounds the search for the line of a syntax error: how many bytes
+// it reads again in all.
+const maxSearch = 4 << 20
 
 // firstBadLine returns the line after the longest prefix that is YAML: the
 // line that breaks the file, or opens what is never closed. It returns 0 for
 // a file that is too large to search.
 func firstBadLine(lines [][]byte) int {
 	data := bytes.Join(lines, nil)
-	if len(data) > maxSearch {
-		return 0
-	}
+	searched := 0
 	for n := len(lines) - 1; n > 0; n-- {
 		data = data[:len(data)-len(lines[n])]
+		if searched += len(data); searched > maxSearch {
+			return 0
+		}
 		if isYAML(data) {
 			return n + 1
 		}

@@ -26,10 +26,11 @@ func problemsOf(t *testing.T, data string) Problems {
 
 // TestBytes: what is no YAML text in UTF-8, or too much of it.
 func TestBytes(t *testing.T) {
-	wide := "\xff\xfe"
+	bytes := []byte("\xff\xfe")
 	for _, unit := range utf16.Encode([]rune(smallest)) {
-		wide += string([]byte{byte(unit), byte(unit >> 8)})
+		bytes = append(bytes, byte(unit), byte(unit>>8))
 	}
+	wide := string(bytes)
 	tests := []struct{ name, data, want string }{
 		{"no bytes", "", "slipway.yaml:1:1: the file is empty (slipway init writes one)"},
 		{"byte order mark", "\xef\xbb\xbf" + smallest, "slipway.yaml:1:1: the file begins with a byte order mark; save it as UTF-8 without one"},
@@ -58,13 +59,13 @@ func TestBytes(t *testing.T) {
 // TestSyntaxErrorLines: the line of a syntax error is the one that a person
 // would point at, in small and in large files.
 func TestSyntaxErrorLines(t *testing.T) {
-	large := strings.Repeat("# a comment that makes the file too large to search for the line\n", 300)
+	large := strings.Repeat("# a comment that makes the file too large to search for the line\n", 1000)
 	tests := []struct {
 		name, data   string
 		line, column int
 	}{
 		{"tab", smallest + "x:\n  a: 1\n \tb: 2\n", 7, 2},
-		{"tab, large", large + "x:\n\ta: 1\n", 302, 1},
+		{"tab, large", large + "x:\n\ta: 1\n" + large, 1002, 1},
 		{"never closed", smallest + "x: {a: 1,\n  b: 2\n  c: [3]\n", 5, 1},
 		{"block", smallest + "x:\n  a: 1\n b: 2\n", 7, 2},
 		{"second document", smallest + "---\na: b: c\n", 6, 1},
@@ -138,12 +139,11 @@ func TestNearCredentials(t *testing.T) {
 	}
 }
 
-// TestProblemsStayBounded: a file full of nonsense is answered in a time that
-// does not grow with the square of its size. A deadline would measure the
-// machine; that the suggestions stop is what bounds it.
+// TestProblemsStayBounded: a file full of nonsense is neither searched for
+// suggestions nor told without end.
 func TestProblemsStayBounded(t *testing.T) {
 	var b strings.Builder
-	for i := range 20000 {
+	for i := range 5000 {
 		fmt.Fprintf(&b, "key_%d: x\n", i)
 	}
 	problems := problemsOf(t, b.String())
@@ -153,8 +153,12 @@ func TestProblemsStayBounded(t *testing.T) {
 			hints++
 		}
 	}
-	if len(problems) < 20000 || hints > maxSuggestions {
-		t.Errorf("%d problems, %d with hints", len(problems), hints)
+	if hints > maxSuggestions {
+		t.Errorf("%d problems have hints", hints)
+	}
+	last := problems[len(problems)-1].String()
+	if want := "slipway.yaml:998:1: and 4003 more problems from here on"; len(problems) != maxProblems+1 || last != want {
+		t.Errorf("%d problems, the last is %s", len(problems), last)
 	}
 }
 

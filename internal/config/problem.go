@@ -33,7 +33,7 @@ func (p Problem) String() string {
 
 // Problems are all the mistakes of a file, in the order of the file. It is
 // the error that Parse returns.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it is the list that callers read, and only then an error
 
 // Error lists the problems, one per line.
 func (p Problems) Error() string {
@@ -44,11 +44,21 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// maxProblems bounds how many problems are told: a file with more of them is
+// not a slipway.yaml at all.
+const maxProblems = 1000
+
 // sorted returns the problems in the order of the file, each once.
 func (p Problems) sorted() Problems {
 	slices.SortFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 			cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
 	})
-	return slices.Compact(p)
+	p = slices.Compact(p)
+	if more := len(p) - maxProblems; more > 0 {
+		next := p[maxProblems]
+		next.Path, next.Hint, next.Message = "", "", fmt.Sprintf("and %d more problems from here on", more)
+		p = append(p[:maxProblems:maxProblems], next)
+	}
+	return p
 }

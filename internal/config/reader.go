@@ -187,7 +187,8 @@ func (r *reader) choice(v value, options ...string) string {
 // number reads an integer between two bounds.
 func (r *reader) number(v value, least, most int) (int, bool) {
 	n, err := strconv.Atoi(v.node.Value)
-	if v.node.Kind != yaml.ScalarNode || v.node.Tag != "!!int" || err != nil || n < least || n > most {
+	decimal := v.node.Tag == "!!int" && strconv.Itoa(n) == v.node.Value // not 0755, which YAML reads as octal
+	if v.node.Kind != yaml.ScalarNode || !decimal || err != nil || n < least || n > most {
 		r.problem(v, "", "must be a whole number from %d to %d, not %s", least, most, shown(v.node))
 		return 0, false
 	}
@@ -211,10 +212,10 @@ func (r *reader) items(v value, least, most int) []value {
 	return out
 }
 
-// texts reads a list of strings that keep a rule, each once.
-func (r *reader) texts(v value, least, most int, must rule) []string {
+// texts reads a list of one to most strings that keep a rule, each once.
+func (r *reader) texts(v value, most int, must rule) []string {
 	var out []string
-	for _, item := range r.items(v, least, most) {
+	for _, item := range r.items(v, 1, most) {
 		text := r.text(item, must)
 		if text != "" && slices.Contains(out, text) {
 			r.problem(item, "", "%s is listed twice", quote(text))
@@ -285,7 +286,7 @@ func (r *reader) duration(v value) time.Duration {
 		text += "s"
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil {
+	if err != nil || !durationShape.MatchString(text) {
 		r.problem(v, "", want+", not %s", quote(v.node.Value))
 		return 0
 	}
@@ -296,7 +297,10 @@ func (r *reader) duration(v value) time.Duration {
 	return d
 }
 
-var seconds = regexp.MustCompile(`^[0-9]{1,9}$`)
+var (
+	seconds       = regexp.MustCompile(`^[0-9]{1,9}$`)
+	durationShape = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|h|m|s))+$`)
+)
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 

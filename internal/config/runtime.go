@@ -31,7 +31,7 @@ func runtimeMembers() []member {
 			member{name: "path", json: "path", read: textOf(portPathRule)},
 		)},
 		{name: "request_header_configuration", json: "requestHeaderConfiguration", read: structOf(
-			member{name: "request_header_allowlist", json: "requestHeaderAllowlist", read: textsOf(1, 20, headerRule), required: true},
+			member{name: "request_header_allowlist", json: "requestHeaderAllowlist", read: textsOf(20, headerRule), required: true},
 		)},
 		{name: "authorizer_configuration", json: "authorizerConfiguration", read: structOf(
 			member{name: "custom_jwt_authorizer", json: "customJWTAuthorizer", read: structOf(jwtMembers()...), required: true},
@@ -43,9 +43,9 @@ func runtimeMembers() []member {
 func jwtMembers() []member {
 	return []member{
 		{name: "discovery_url", json: "discoveryUrl", read: textOf(discoveryRule), required: true},
-		{name: "allowed_audience", json: "allowedAudience", read: textsOf(1, 1000, anyText)},
-		{name: "allowed_clients", json: "allowedClients", read: textsOf(1, 1000, anyText)},
-		{name: "allowed_scopes", json: "allowedScopes", read: textsOf(1, 1000, scopeRule)},
+		{name: "allowed_audience", json: "allowedAudience", read: textsOf(1000, anyText)},
+		{name: "allowed_clients", json: "allowedClients", read: textsOf(1000, anyText)},
+		{name: "allowed_scopes", json: "allowedScopes", read: textsOf(1000, scopeRule)},
 	}
 }
 
@@ -67,8 +67,8 @@ func textOf(must rule) func(*reader, value) any {
 	return func(r *reader, v value) any { return r.text(v, must) }
 }
 
-func textsOf(least, most int, must rule) func(*reader, value) any {
-	return func(r *reader, v value) any { return r.texts(v, least, most, must) }
+func textsOf(most int, must rule) func(*reader, value) any {
+	return func(r *reader, v value) any { return r.texts(v, most, must) }
 }
 
 func numberOf(least, most int) func(*reader, value) any {

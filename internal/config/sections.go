@@ -206,7 +206,7 @@ const reviewerLimit = 6
 
 func (r *reader) approvals(v value) (reviewers []string) {
 	r.object(v, fields{
-		"reviewers": func(v value) { reviewers = r.texts(v, 1, reviewerLimit, reviewerRule) },
+		"reviewers": func(v value) { reviewers = r.texts(v, reviewerLimit, reviewerRule) },
 	}, "reviewers")
 	return reviewers
 }
