@@ -2,11 +2,13 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -108,13 +110,14 @@ func nothing() []string { return []string{} }
 
 func TestDeploy(t *testing.T) {
 	whole := []string{putLock, pushOf("a"), "Update", tagLatest, putImageURI, putRelease, dropLock}
+	deployed := func(t *testing.T, w *world) { w.mustDeploy(t, "a") }
 	for _, tr := range []trial{
 		{name: "first onto an existing runtime", writes: whole, after: func(t *testing.T, o *outcome) {
 			r := o.release(t)
 			if r == nil || r.Version != "2" || r.Verdict != Passed || r.Digest != o.digestOf("a") || r.Revision != rev("a") {
 				t.Errorf("release %+v", r)
 			}
-			if r.Previous == nil || r.Previous.Version != "1" || r.Previous.Digest != o.imageDigest("0") {
+			if r.Previous == nil || r.Previous.Version != "1" || r.Previous.Digest != o.tags[rev("0")] {
 				t.Errorf("the adopted runtime is not recorded as the previous release: %+v", r.Previous)
 			}
 			if o.tags["latest"] != r.Digest || o.params["/helper/dev/image-uri"] != testTarget().ImageURI(r.Digest) {
@@ -126,20 +129,233 @@ func TestDeploy(t *testing.T) {
 			if got := stageNames(o.dep); !slices.Equal(got, Stages()) {
 				t.Errorf("stages %v", got)
 			}
+			if verified, latest := slices.Index(o.ledger, "Invoke DEFAULT"), slices.Index(o.ledger, tagLatest); verified < 0 || latest < verified {
+				t.Errorf("latest moved before the verify: %v", o.ledger)
+			}
 		}},
-		{name: "a second time", writes: nothing(),
-			world: func(t *testing.T, w *world) { w.mustDeploy(t, "a") },
+		{name: "what served before is in the lock before the runtime is written", world: func(t *testing.T, w *world) {
+			w.before["Update"] = func(context.Context, int) error {
+				if l := w.lock(t); l == nil || l.Previous == nil || l.Previous.Version != "1" || l.Digest != w.digestOf("a") || l.Run == "" {
+					t.Errorf("lock at the update: %+v", l)
+				}
+				return nil
+			}
+		}, writes: whole},
+		{name: "a second time", world: deployed, writes: nothing(), after: func(t *testing.T, o *outcome) {
+			if o.dep.Outcome != Unchanged || len(o.dep.Stages) != len(Stages()) || o.counts["Build"] > 0 {
+				t.Errorf("%s, stages %v", o.dep.Outcome, o.dep.Stages)
+			}
+		}},
+		{name: "settings changed, same image", world: deployed,
+			alter:  func(d *Deliverer) { d.Target.Settings = []byte(`{"environmentVariables":{"LOG_LEVEL":"debug"}}`) },
+			writes: []string{putLock, "Update", putRelease, dropLock}},
+		{name: "another commit with the same bytes gets its own tag and record", world: func(t *testing.T, w *world) {
+			deployed(t, w)
+			w.built[rev("b")] = w.imageOf(rev("a"))
+		}, opts: func(o *DeployOptions) { o.Source.Revision = rev("b") },
+			writes: []string{putLock, pushOf("b"), putRelease, dropLock}},
+		{name: "the record says another verdict", world: deployed,
+			alter:  func(d *Deliverer) { d.Target.Verify.Skip = true },
+			writes: nothing()}, // verified is more than unverified
+		{name: "latest was moved by hand", world: func(t *testing.T, w *world) {
+			deployed(t, w)
+			w.tags["latest"] = w.tags[rev("0")]
+		}, writes: []string{putLock, tagLatest, putRelease, dropLock}, after: func(t *testing.T, o *outcome) {
+			if p := o.release(t).Previous; p == nil || p.Version != "1" {
+				t.Errorf("a release became its own previous one: %+v", p)
+			}
+		}},
+		{name: "this environment does not move latest",
+			alter:  func(d *Deliverer) { d.Target.MovesLatest = false },
+			writes: []string{putLock, pushOf("a"), "Update", putImageURI, putRelease, dropLock}},
+		{name: "without verify", alter: func(d *Deliverer) { d.Target.Verify.Skip = true }, writes: whole,
 			after: func(t *testing.T, o *outcome) {
-				if o.dep.Outcome != Unchanged || len(o.dep.Stages) != len(Stages()) || o.counts["Build"] > 0 {
-					t.Errorf("%s, stages %v", o.dep.Outcome, o.dep.Stages)
+				if o.release(t).Verdict != Unverified || o.counts["Invoke"] > 0 {
+					t.Errorf("verdict %s after %d invocations", o.release(t).Verdict, o.counts["Invoke"])
 				}
 			}},
-		{name: "settings changed, same image", writes: []string{putLock, "Update", putRelease, dropLock},
-			world: func(t *testing.T, w *world) { w.mustDeploy(t, "a") },
-			alter: func(d *Deliverer) { d.Target.Settings = []byte(`{"environmentVariables":{"LOG_LEVEL":"debug"}}`) },
+		{name: "by latest, which then goes first", alter: func(d *Deliverer) { d.Target.Reference = ByLatest },
+			writes: []string{putLock, pushOf("a"), tagLatest, "Update", putImageURI, putRelease, dropLock}},
+		{name: "uncommitted changes, allowed", opts: func(o *DeployOptions) { o.Source.Dirty, o.AllowDirty = true, true },
 			after: func(t *testing.T, o *outcome) {
-				if o.dep.Outcome != Deployed || o.dep.Runtime.Version != "3" {
-					t.Errorf("%s, version %s", o.dep.Outcome, o.dep.Runtime.Version)
+				tag := rev("a") + "-dirty-" + strings.TrimPrefix(o.digestOf("a"), "sha256:")[:12]
+				if o.tags[tag] == "" || o.tags[rev("a")] != "" || o.dep.Tags[0] != tag {
+					t.Errorf("tags %v, reported %v", o.tags, o.dep.Tags)
+				}
+			}},
+		{name: "a busy runtime is waited for", world: func(_ *testing.T, w *world) { w.status, w.busy = "UPDATING", 5 }, writes: whole},
+		{name: "a failed update is no obstacle, and not what to come back to", world: func(t *testing.T, w *world) {
+			deployed(t, w)
+			w.updateFails[w.digestOf("b")] = "no such role"
+			d, _ := w.deliverer("other")
+			if _, err := d.Deploy(t.Context(), commit("b")); ExitCode(err) != 1 {
+				t.Errorf("the failing deploy: %v", err)
+			}
+		}, opts: func(o *DeployOptions) { o.Source.Revision = rev("c") }, after: func(t *testing.T, o *outcome) {
+			if p := o.release(t).Previous; p == nil || p.Version != "2" || p.Revision != rev("a") {
+				t.Errorf("previous %+v", p)
+			}
+		}},
+		{name: "an interrupt after the last write changes nothing", world: func(_ *testing.T, w *world) {},
+			ctx: func(w *world) context.Context { return w.interruptAfter("PutParameter", 3) }, writes: whole},
+		{name: "in another environment's turn, out of order", alter: func(d *Deliverer) { d.Target.After = "stg" },
+			opts: func(o *DeployOptions) { o.OutOfOrder = true }, writes: whole},
+	} {
+		tr.run(t)
+	}
+}
+
+// interruptAfter is a context that ends as by Ctrl-C when a call has been
+// answered for the nth time.
+func (w *world) interruptAfter(call string, n int) context.Context {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.after[call] = func(_ context.Context, i int) error {
+		if i == n {
+			cancel()
+		}
+		return nil
+	}
+	return ctx
+}
+
+// TestRefused has all that ends before anything is written.
+func TestRefused(t *testing.T) {
+	param := func(value string) func(*testing.T, *world) {
+		return func(_ *testing.T, w *world) { w.params["/helper/dev/runtime-id"] = value }
+	}
+	builds := func(img *fakeImage) func(*testing.T, *world) {
+		return func(_ *testing.T, w *world) { w.built[rev("a")] = img }
+	}
+	holds := func(alter func(*Lock)) func(*testing.T, *world) {
+		return func(_ *testing.T, w *world) {
+			l := Lock{Schema: lockSchema, Nonce: "n1", Owner: "other", Holder: "octocat", Run: "https://github.com/runs/7",
+				Since: time.Now(), Expires: time.Now().Add(time.Hour), Revision: rev("f")}
+			alter(&l)
+			raw, _ := json.Marshal(l)
+			w.params["/helper/dev/lock"] = string(raw)
+		}
+	}
+	for _, tr := range []trial{
+		{name: "no runtime id", world: func(_ *testing.T, w *world) { delete(w.params, "/helper/dev/runtime-id") },
+			kind: KindRuntime, says: []string{"--create"}},
+		{name: "empty runtime id", world: param(" \n"), kind: KindRuntime, says: []string{"/helper/dev/runtime-id is empty"}},
+		{name: "malformed runtime id", world: param("helper-dev"), kind: KindRuntime, says: []string{`"helper-dev"`}},
+		{name: "stale runtime id", world: param("helper_dev-zzzzzzzzzz"), kind: KindRuntime, says: []string{"stale", "--create"}},
+		{name: "runtime being deleted", world: func(_ *testing.T, w *world) { w.status = "DELETING" }, kind: KindRuntime, says: []string{"DELETING"}},
+		{name: "runtime stays busy", world: func(_ *testing.T, w *world) { w.status, w.busy = "UPDATING", 1<<30 }, kind: KindRuntime, says: []string{"waited 15m0s"}},
+		{name: "named endpoint missing", alter: func(d *Deliverer) { d.Target.Endpoint = "live" }, kind: KindRuntime, says: []string{"endpoint live", "--create"}},
+		{name: "record of something else", world: func(_ *testing.T, w *world) { w.params["/helper/dev/release"] = `{"schema":"other/v1"}` }, kind: KindRefused},
+		{name: "other account", world: func(_ *testing.T, w *world) { w.account = "999999999999" }, kind: KindAccount, says: []string{"999999999999", testAccount}},
+		{name: "amd64 for a microVM", world: builds(newImage("linux", "amd64", rev("a"))), kind: KindImage, says: []string{"linux/amd64", "linux/arm64"}},
+		{name: "index without arm64", world: builds(index(newImage("linux", "amd64", rev("a")))), kind: KindImage, says: []string{"linux/amd64"}},
+		{name: "over 2 GB", world: builds(shape{os: "linux", arch: "arm64", layers: 3, layerSize: 1 << 30}.image(rev("a"))), kind: KindImage, says: []string{"2048 MB"}},
+		{name: "too many layers for a named user", world: builds(shape{os: "linux", arch: "arm64", layers: 54, user: "app"}.image(rev("a"))), kind: KindImage, says: []string{"54 layers", `"app"`}},
+		{name: "uncommitted changes", opts: func(o *DeployOptions) { o.Source.Dirty = true }, kind: KindSource, says: []string{"--allow-dirty"}},
+		{name: "another environment comes first", alter: func(d *Deliverer) { d.Target.After = "stg" }, kind: KindRefused, says: []string{"slipway promote", "--out-of-order"}},
+		{name: "would drop a live member", alter: func(d *Deliverer) { d.Target.Settings = []byte(`{"environmentVariables":{"SECRET":null}}`) },
+			kind: KindRefused, says: []string{"environmentVariables.SECRET", "--replace"}},
+		{name: "would drop code in S3", world: func(_ *testing.T, w *world) {
+			w.versions[0] = edited(w.versions[0], `{"agentRuntimeArtifact":{"containerConfiguration":null,"codeConfiguration":{"entryPoint":["main.py"]}}}`)
+		}, kind: KindRefused, says: []string{"codeConfiguration"}},
+		{name: "JWT authorizer and no token", world: func(_ *testing.T, w *world) {
+			w.versions[0] = edited(w.versions[0], `{"authorizerConfiguration":{"customJWTAuthorizer":{}}}`)
+		}, kind: KindRefused, says: []string{"SLIPWAY_VERIFY_TOKEN"}},
+		{name: "JWT authorizer to be set and no token", alter: func(d *Deliverer) {
+			d.Target.Settings = []byte(`{"authorizerConfiguration":{"customJWTAuthorizer":{}}}`)
+		},
+			kind: KindRefused, says: []string{"SLIPWAY_VERIFY_TOKEN"}},
+		{name: "create without a role", world: func(_ *testing.T, w *world) { w.noRuntime() }, opts: func(o *DeployOptions) { o.Create = true },
+			alter: func(d *Deliverer) { d.Target.ExecutionRole = "" }, kind: KindConfig, says: []string{"EXECUTION_ROLE_ARN"}},
+		{name: "create as one who can't", world: func(_ *testing.T, w *world) { w.noRuntime() }, opts: func(o *DeployOptions) { o.Create = true },
+			alter: func(d *Deliverer) { d.Creator = nil }, kind: KindRefused},
+		{name: "locked", world: holds(func(*Lock) {}), exit: 5, kind: KindLocked,
+			says: []string{"octocat", "https://github.com/runs/7", "until 2000-01-01T01:00:00Z", "n1"}},
+		{name: "locked by something unreadable", world: func(_ *testing.T, w *world) { w.params["/helper/dev/lock"] = "{" }, exit: 5, kind: KindLocked},
+		{name: "time up while waiting for a busy runtime", world: func(_ *testing.T, w *world) { w.status, w.busy = "UPDATING", 1<<30 },
+			ctx: func(w *world) context.Context { return w.within(time.Minute) }, kind: KindUnavailable, says: []string{"during preflight"}},
+		{name: "interrupted while it builds", ctx: func(w *world) context.Context { return w.interruptAfter("Build", 1) },
+			exit: 130, kind: KindInterrupted, says: []string{"nothing was changed"}},
+	} {
+		tr.writes = nothing()
+		if tr.name == "locked" || strings.HasPrefix(tr.name, "locked by") {
+			tr.writes = []string{putLock} // refused by SSM: it was there
+		}
+		if tr.exit == 0 {
+			tr.exit = 2
+		}
+		tr.run(t)
+	}
+}
+
+// within is a context with a deadline, as --timeout sets it.
+func (w *world) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(w.t.Context(), d)
+	w.t.Cleanup(cancel)
+	return ctx
+}
+
+// edited lays a patch over a document.
+func edited(doc Document, patch string) Document {
+	out, _, err := merge(doc, Document(patch), "", nil)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func TestTakesLocksOver(t *testing.T) {
+	previous := &Pointer{Revision: rev("9"), Digest: "sha256:9", Version: "1"}
+	for name, alter := range map[string]func(*Lock){
+		"its own":          func(l *Lock) { l.Owner = "me" },
+		"an expired one":   func(l *Lock) { l.Expires = time.Now().Add(-time.Second) },
+		"an abandoned one": func(l *Lock) { l.Left = "version 2 serves, unverified" },
+	} {
+		trial{name: name, world: func(_ *testing.T, w *world) {
+			l := Lock{Nonce: "n1", Owner: "other", Expires: time.Now().Add(time.Hour), Previous: previous}
+			alter(&l)
+			raw, _ := json.Marshal(l)
+			w.params["/helper/dev/lock"] = string(raw)
+		}, after: func(t *testing.T, o *outcome) {
+			if o.dep.Outcome != Deployed || o.lock(t) != nil {
+				t.Errorf("%s, lock %+v", o.dep.Outcome, o.lock(t))
+			}
+			if p := o.release(t).Previous; p == nil || p.Revision != rev("9") {
+				t.Errorf("comes back to %+v, not to what the dead holder would have", p)
+			}
+		}}.run(t)
+	}
+}
+
+func TestCreate(t *testing.T) {
+	create := func(o *DeployOptions) { o.Create = true }
+	whole := []string{putLock, pushOf("a"), "Create", putID, tagLatest, putImageURI, putRelease, dropLock}
+	for _, tr := range []trial{
+		{name: "a runtime", world: func(_ *testing.T, w *world) { w.noRuntime() }, opts: create, writes: whole, after: func(t *testing.T, o *outcome) {
+			if r := o.release(t); r.Version != "1" || r.Previous != nil || o.params["/helper/dev/runtime-id"] != testID {
+				t.Errorf("release %+v, id %q", r, o.params["/helper/dev/runtime-id"])
+			}
+		}},
+		{name: "and its endpoint", world: func(_ *testing.T, w *world) { w.noRuntime() }, opts: create, alter: func(d *Deliverer) { d.Target.Endpoint = "live" },
+			writes: slices.Insert(slices.Clone(whole), 4, "CreateEndpoint live 1"), after: func(t *testing.T, o *outcome) {
+				if o.serving("live") != o.digestOf("a") || o.counts["Invoke"] != 2 {
+					t.Errorf("live serves %s after %d probes", o.serving("live"), o.counts["Invoke"])
+				}
+			}},
+		{name: "a runtime that is there", opts: create, writes: []string{putLock, pushOf("a"), "Update", tagLatest, putImageURI, putRelease, dropLock}},
+		{name: "a runtime that was never registered", world: func(_ *testing.T, w *world) { delete(w.params, "/helper/dev/runtime-id") }, opts: create,
+			writes: []string{putLock, pushOf("a"), "Create", putID, putLock, "Update", tagLatest, putImageURI, putRelease, dropLock},
+			after: func(t *testing.T, o *outcome) {
+				if p := o.release(t).Previous; p == nil || p.Version != "1" {
+					t.Errorf("previous %+v", p)
+				}
+			}},
+		{name: "one that crashes", world: func(_ *testing.T, w *world) { w.noRuntime().bad("a") }, opts: create, exit: 6, kind: KindPerson,
+			says: []string{"version 1, which failed"}, after: func(t *testing.T, o *outcome) {
+				if l := o.lock(t); l == nil || l.Left == "" || l.Previous != nil {
+					t.Errorf("lock %+v", l)
+				}
+				if o.tags["latest"] == o.digestOf("a") {
+					t.Error("latest moved")
 				}
 			}},
 	} {
@@ -147,7 +363,75 @@ func TestDeploy(t *testing.T) {
 	}
 }
 
-func (w *world) imageDigest(letter string) string { return w.tags[rev(letter)] }
+func TestIndexIsResolved(t *testing.T) {
+	trial{name: "to its arm64 child", world: func(_ *testing.T, w *world) {
+		w.built[rev("a")] = index(newImage("linux", "amd64", rev("a")), newImage("linux", "arm64", rev("a")))
+	}, after: func(t *testing.T, o *outcome) {
+		want := newImage("linux", "arm64", rev("a")).digest
+		if o.dep.Digest != want || o.tags[rev("a")] != want || o.serving(DefaultEndpoint) != want {
+			t.Errorf("digest %s, tag %s, serving %s, want %s", o.dep.Digest, o.tags[rev("a")], o.serving(DefaultEndpoint), want)
+		}
+	}}.run(t)
+	trial{name: "amd64 where instances run it", world: func(_ *testing.T, w *world) {
+		w.built[rev("a")] = newImage("linux", "amd64", rev("a"))
+		w.versions[0] = edited(w.versions[0], `{"capacityProviderConfiguration":{"capacityProviderArn":"arn"}}`)
+	}}.run(t)
+	trial{name: "many layers for a numeric user", world: func(_ *testing.T, w *world) {
+		w.built[rev("a")] = shape{os: "linux", arch: "arm64", layers: 54, user: "1000:1000"}.image(rev("a"))
+	}}.run(t)
+}
+
+func TestPlanWritesNothing(t *testing.T) {
+	for name, prepare := range map[string]func(w *world, d *Deliverer, o *DeployOptions){
+		"new commit":     func(*world, *Deliverer, *DeployOptions) {},
+		"image is there": func(w *world, _ *Deliverer, _ *DeployOptions) { w.keep(w.imageOf(rev("a")), rev("a")) },
+		"create":         func(w *world, _ *Deliverer, o *DeployOptions) { w.noRuntime(); o.Create = true },
+		"done already":   func(w *world, _ *Deliverer, _ *DeployOptions) { w.mustDeploy(w.t.(*testing.T), "a") },
+		"named endpoint": func(w *world, d *Deliverer, _ *DeployOptions) { w.endpointLive("1"); d.Target.Endpoint = "live" },
+		"by latest":      func(_ *world, d *Deliverer, _ *DeployOptions) { d.Target.Reference = ByLatest },
+		"dirty":          func(_ *world, _ *Deliverer, o *DeployOptions) { o.Source.Dirty, o.AllowDirty = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				d, _ := w.deliverer("me")
+				opts := commit("a")
+				prepare(w, d, &opts)
+				p, err := d.Plan(t.Context(), opts)
+				if err != nil || len(p.Steps) == 0 {
+					t.Fatalf("%+v, %v", p, err)
+				}
+				if len(w.wrote()) > 0 || w.counts["Build"] > 0 {
+					t.Errorf("a plan wrote: %v", w.wrote())
+				}
+			})
+		})
+	}
+}
+
+// endpointLive adds a named endpoint at a version.
+func (w *world) endpointLive(version string) {
+	w.endpoints["live"] = &Endpoint{Name: "live", Status: "READY", LiveVersion: version, TargetVersion: version}
+}
+
+// TestRevisionTag: whoever moved it meanwhile, it is not pointed elsewhere.
+func TestRevisionTag(t *testing.T) {
+	other := newImage("linux", "arm64", "other")
+	for name, moment := range map[string]string{"before the push": "PutParameter", "during the push": "Push"} {
+		trial{name: name, exit: 1, kind: KindFailed, says: []string{rev("a")}, world: func(_ *testing.T, w *world) {
+			set := func(context.Context, int) error { w.keep(other, rev("a")); return nil }
+			if moment == "Push" {
+				w.after["Push"] = set
+			} else {
+				w.before[moment] = set
+			}
+		}, after: func(t *testing.T, o *outcome) {
+			if o.tags[rev("a")] != other.digest || o.counts["Update"] > 0 || o.lock(t) != nil {
+				t.Errorf("tag %s, wrote %v", o.tags[rev("a")], o.wrote())
+			}
+		}}.run(t)
+	}
+}
 
 func stageNames(d *Deployment) []string {
 	var names []string
