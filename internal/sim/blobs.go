@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -19,8 +20,11 @@ import (
 // maxLayer is ECR's bound of a layer, 52,000 MiB, in bytes.
 const maxLayer = 52_000 << 20
 
-// uploadPattern is an upload's id, which names its file.
-var uploadPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+var (
+	// uploadPattern is an upload's id, which names its file.
+	uploadPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	chunkRange    = regexp.MustCompile(`^([0-9]+)-([0-9]+)$`)
+)
 
 // upload is a blob on its way: a file that grows, and the hash of what is in
 // it. Only the file survives a restart; the hash is taken again from it.
@@ -89,10 +93,10 @@ func (c *Cloud) findUpload(r *repository, id string) (*upload, error) {
 	return u, nil
 }
 
-func (c *Cloud) forgetUpload(u *upload) {
+func (c *Cloud) forgetUpload(path string) {
 	c.ecr.uploadsMu.Lock()
 	defer c.ecr.uploadsMu.Unlock()
-	delete(c.ecr.uploads, u.path)
+	delete(c.ecr.uploads, path)
 }
 
 // lock takes the upload for one request; it fails if it ended meanwhile.
@@ -198,9 +202,14 @@ func uploadRange(size int64) string { return fmt.Sprintf("0-%d", max(size-1, 0))
 // contentRange reads a chunk's Content-Range, <first>-<last>, which is not the
 // form that HTTP gives it (OCI distribution: pushing a blob in chunks).
 func contentRange(header string) (first, last int64, err error) {
-	var rest string
-	n, _ := fmt.Sscanf(header, "%d-%d%s", &first, &last, &rest)
-	if n != 2 || first < 0 || last < first {
+	match := chunkRange.FindStringSubmatch(header)
+	if match != nil {
+		first, err = strconv.ParseInt(match[1], 10, 64)
+		if err == nil {
+			last, err = strconv.ParseInt(match[2], 10, 64)
+		}
+	}
+	if match == nil || err != nil || last < first {
 		return 0, 0, fmt.Errorf("the Content-Range %q is not of the form <first>-<last>", header)
 	}
 	return first, last, nil

@@ -25,6 +25,17 @@ type registryToken struct {
 func registryTokenKey(password string) string { return "ecr/token/" + digestOf([]byte(password)) }
 
 func (c *Cloud) getAuthorizationToken(k *call) (any, error) {
+	var in struct {
+		RegistryIDs []string `json:"registryIds"` // deprecated: the token is good for every registry
+	}
+	if err := k.decode(&in); err != nil {
+		return nil, err
+	}
+	for _, id := range in.RegistryIDs {
+		if id != k.account {
+			return nil, ecrInvalid("the local cloud does not implement registryIds of other accounts; the token is good for all registries")
+		}
+	}
 	if err := c.allowed(k.principal, "ecr:GetAuthorizationToken", "*"); err != nil {
 		return nil, err
 	}

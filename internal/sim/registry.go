@@ -221,7 +221,7 @@ func (x *exchange) reply(status int, contentType string, body []byte) error {
 	return nil
 }
 
-// registryCodes tells how the registry words ECR's errors. Where known, from
+// registryCode tells how the registry words ECR's errors. Where known, from
 // what users saw: TAG_INVALID (osscontainertools/kaniko#204),
 // BLOB_UPLOAD_UNKNOWN (oras-project/oras-py#54), UNSUPPORTED with 405
 // (google/go-containerregistry#704, docker/docker.app#563).

@@ -58,15 +58,28 @@ func (c *Cloud) postUpload(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	query := x.URL.Query()
+	whole := query.Get("digest") != "" && query.Get("mount") == ""
+	if whole && !digestPattern.MatchString(query.Get("digest")) {
+		x.drain()
+		return faultf(http.StatusBadRequest, "DIGEST_INVALID", "'%s' is not a sha256 digest", query.Get("digest"))
+	}
 	id, err := c.startUpload(r)
 	if err != nil {
 		return err
 	}
-	if x.URL.Query().Get("digest") != "" && x.URL.Query().Get("mount") == "" {
-		x.route.action, x.route.reference = "UploadBlob", id
-		return c.putUpload(x)
+	if !whole {
+		return x.accepted(r, id, 0)
 	}
-	return x.accepted(r, id, 0)
+	x.route.action, x.route.reference = "UploadBlob", id
+	if err := c.putUpload(x); err != nil {
+		// The client never learned the upload's id. It is gone already if it
+		// was compared with its digest.
+		_ = os.Remove(c.uploadPath(r, id))
+		c.forgetUpload(c.uploadPath(r, id))
+		return err
+	}
+	return nil
 }
 
 // accepted answers with where an upload goes on. The address is relative, so
@@ -100,7 +113,7 @@ func (c *Cloud) useUpload(x *exchange, do func(*repository, *upload) error) erro
 	defer u.mu.Unlock()
 	err = do(r, u)
 	if u.done {
-		c.forgetUpload(u)
+		c.forgetUpload(u.path)
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +22,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -334,128 +331,6 @@ func TestBadPaths(t *testing.T) {
 	}
 }
 
-func randomBlob(t *testing.T, n int) ([]byte, string) {
-	t.Helper()
-	b := make([]byte, n)
-	rand.Read(b)
-	return b, digestOf(b)
-}
-
-func TestMonolithicUpload(t *testing.T) {
-	h := newHub(t, "team/agent")
-	blob, digest := randomBlob(t, 5000)
-	resp := h.do("POST", "/blobs/uploads/?digest="+digest, bytes.NewReader(blob))
-	h.want(resp, 201, "")
-	if resp.Header.Get("Location") != "/v2/team/agent/blobs/"+digest || resp.Header.Get("Docker-Content-Digest") != digest {
-		t.Errorf("answered %v", resp.Header)
-	}
-	part := h.do("GET", "/blobs/"+digest, nil, "Range", "bytes=10-19")
-	if got := must[[]byte](t)(io.ReadAll(part.Body)); part.StatusCode != 206 || !bytes.Equal(got, blob[10:20]) {
-		t.Errorf("a range is %d, %d bytes", part.StatusCode, len(got))
-	}
-	h.want(h.do("GET", "/blobs/"+digest, nil, "Range", "bytes=9000-"), 416, "")
-
-	other, otherDigest := randomBlob(t, 10)
-	h.want(h.do("POST", "/blobs/uploads/?digest="+digest, bytes.NewReader(other)), 400, "DIGEST_INVALID")
-	h.want(h.do("POST", "/blobs/uploads/?digest=sha256:..", bytes.NewReader(other)), 400, "DIGEST_INVALID")
-	h.want(h.do("GET", "/blobs/"+otherDigest, nil), 404, "BLOB_UNKNOWN")
-	h.want(h.do("POST", "/blobs/uploads/?digest="+digestOf(nil), nil), 400, "BLOB_UPLOAD_INVALID")
-}
-
-func TestChunkedUpload(t *testing.T) {
-	h := newHub(t, "team/agent")
-	blob, digest := randomBlob(t, 3000)
-	resp := h.do("POST", "/blobs/uploads/", nil)
-	h.want(resp, 202, "")
-	at := resp.Header.Get("Location")
-	chunk := func(first, last int, body []byte) *http.Response {
-		return h.do("PATCH", at, bytes.NewReader(body), "Content-Range", fmt.Sprintf("%d-%d", first, last), "Content-Type", octets)
-	}
-	resp = chunk(0, 999, blob[:1000])
-	h.want(resp, 202, "")
-	if resp.Header.Get("Range") != "0-999" || resp.Header.Get("Location") != at {
-		t.Errorf("after the first chunk: %v", resp.Header)
-	}
-	for what, resp := range map[string]*http.Response{
-		"a gap":         chunk(2000, 2999, blob[2000:]),
-		"a repeat":      chunk(0, 999, blob[:1000]),
-		"a short chunk": chunk(1000, 1999, blob[1000:1500]),
-		"no range":      h.do("PATCH", at, bytes.NewReader(blob), "Content-Range", "bytes 1000-1999/3000"),
-	} {
-		if resp.StatusCode != 416 || resp.Header.Get("Range") != "0-999" {
-			t.Errorf("%s: %d, Range %s", what, resp.StatusCode, resp.Header.Get("Range"))
-		}
-	}
-	h.want(chunk(1000, 1999, blob[1000:2000]), 202, "")
-	status := h.do("GET", at, nil)
-	if status.StatusCode != 204 || status.Header.Get("Range") != "0-1999" {
-		t.Errorf("the upload stands at %s (%d)", status.Header.Get("Range"), status.StatusCode)
-	}
-	h.want(h.do("PUT", at+"?digest="+digest, bytes.NewReader(blob[2000:]), "Content-Range", "2000-2999"), 201, "")
-	got := h.do("GET", "/blobs/"+digest, nil)
-	if body := must[[]byte](t)(io.ReadAll(got.Body)); !bytes.Equal(body, blob) {
-		t.Error("the blob is not what was sent")
-	}
-	h.want(h.do("PUT", at+"?digest="+digest, nil), 404, "BLOB_UPLOAD_UNKNOWN")
-	if left := must[[]os.DirEntry](t)(os.ReadDir(h.dir("uploads"))); len(left) != 0 {
-		t.Errorf("uploads left behind: %v", left)
-	}
-}
-
-// dir is a directory of the hub's repository.
-func (h *hub) dir(sub string) string {
-	h.t.Helper()
-	r := must[*repository](h.t)(h.cloud.loadRepository(registryID{DefaultAccount, DefaultRegion}, h.repository))
-	return filepath.Join(h.cloud.repositoryDir(r), sub)
-}
-
-func TestUploadIsCancelled(t *testing.T) {
-	h := newHub(t, "team/agent")
-	at := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
-	h.want(h.do("PATCH", at, strings.NewReader("abc")), 202, "")
-	h.want(h.do("DELETE", at, nil), 204, "")
-	h.want(h.do("GET", at, nil), 404, "BLOB_UPLOAD_UNKNOWN")
-}
-
-// breakingReader sends some bytes, then fails, as a connection that is lost.
-type breakingReader struct{ left int }
-
-func (r *breakingReader) Read(b []byte) (int, error) {
-	if r.left == 0 {
-		return 0, errors.New("lost")
-	}
-	n := min(len(b), r.left)
-	r.left -= n
-	return n, nil
-}
-
-func TestUploadCutShortIsTakenBack(t *testing.T) {
-	h := newHub(t, "team/agent")
-	blob, digest := randomBlob(t, 200_000)
-	at := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
-	h.want(h.do("PATCH", at, bytes.NewReader(blob[:1000])), 202, "")
-	req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), "PATCH", h.srv.URL+at, &breakingReader{left: 100_000}))
-	req.SetBasicAuth("AWS", h.password)
-	if resp, err := http.DefaultClient.Do(req); err == nil {
-		resp.Body.Close()
-		t.Fatal("the broken chunk was answered")
-	}
-	// Whichever takes the upload's lock first, the broken chunk leaves nothing.
-	h.want(h.do("PATCH", at, bytes.NewReader(blob[1000:]), "Content-Range", "1000-199999"), 202, "")
-	h.want(h.do("PUT", at+"?digest="+digest, nil), 201, "")
-}
-
-func TestLayersAreBounded(t *testing.T) {
-	h := newHub(t, "team/agent")
-	h.cloud.ecr.layerLimit = 1000
-	blob, digest := randomBlob(t, 1001)
-	at := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
-	h.want(h.do("PATCH", at, bytes.NewReader(blob)), 413, "SIZE_INVALID")
-	h.want(h.do("PATCH", at, bytes.NewReader(blob[:1000])), 202, "")
-	h.want(h.do("PUT", at+"?digest="+digest, bytes.NewReader(blob[1000:])), 413, "SIZE_INVALID")
-	h.want(h.do("PUT", at+"?digest="+digestOf(blob[:1000]), nil), 201, "")
-}
-
 func TestManifestRules(t *testing.T) {
 	h := newHub(t, "team/agent")
 	img := must[v1.Image](t)(random.Image(1000, 1))
@@ -603,72 +478,6 @@ func TestRegistryIsJournaled(t *testing.T) {
 	if strings.Join(lines, "\n") != strings.Join(want, "\n") {
 		t.Errorf("journal:\n%s\nwant:\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
-}
-
-func TestFindImage(t *testing.T) {
-	h := newHub(t, "team/agent")
-	arm, amd := platformImage(t, "arm64"), platformImage(t, "amd64")
-	attestation := platformImage(t, "unknown")
-	index := mutate.AppendManifests(empty.Index,
-		mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}},
-		mutate.IndexAddendum{Add: amd, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}},
-		mutate.IndexAddendum{Add: arm, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
-	if err := remote.WriteIndex(h.tag("all"), index, h.auth); err != nil {
-		t.Fatal(err)
-	}
-	for tag, img := range map[string]v1.Image{"arm": arm, "amd": amd, "latest": arm} {
-		if err := remote.Write(h.tag(tag), img, h.auth); err != nil {
-			t.Fatal(err)
-		}
-	}
-	armDigest, amdDigest := must[v1.Hash](t)(arm.Digest()).String(), must[v1.Hash](t)(amd.Digest()).String()
-	base := "111122223333.dkr.ecr.us-east-1.amazonaws.com/team/agent"
-	for _, test := range []struct{ uri, arches, digest, fault string }{
-		{base + ":arm", "arm64", armDigest, ""},
-		{base, "arm64", armDigest, ""},
-		{base + "@" + armDigest, "arm64", armDigest, ""},
-		{base + ":arm@" + armDigest, "arm64", armDigest, ""},
-		{base + ":all", "arm64", armDigest, ""},
-		{base + ":all", "amd64 arm64", amdDigest, ""},
-		{base + ":all", "arm64 amd64", armDigest, ""},
-		{base + ":all", "s390x", "", "Architecture incompatible for uri '" + base + ":all'. Supported architectures: [s390x]"},
-		{base + ":amd", "arm64", "", "Architecture incompatible for uri '" + base + ":amd'. Supported architectures: [arm64]"},
-		{base + ":arm@" + amdDigest, "arm64", "", "does not exist"},
-		{base + ":none", "arm64", "", "does not exist"},
-		{base + "/other:arm", "arm64", "", "does not exist"},
-		{strings.Replace(base, "us-east-1", "eu-west-1", 1), "arm64", "", "does not exist"},
-		{"docker.io/library/alpine", "arm64", "", "not an image in Amazon ECR"},
-		{"111122223333.dkr.ecr.us-east-1.amazonaws.com/../x:y", "arm64", "", "not an image in Amazon ECR"},
-		{"", "arm64", "", "not an image in Amazon ECR"},
-	} {
-		img, err := h.cloud.findImage(test.uri, strings.Fields(test.arches))
-		if test.fault != "" {
-			if f := asFault(err); f == nil || f.Code != "ValidationException" || !strings.Contains(f.Message, test.fault) {
-				t.Errorf("%s for %s: %v, want %s", test.uri, test.arches, err, test.fault)
-			}
-			continue
-		}
-		if err != nil || img.digest != test.digest || digestOf(img.manifest) != test.digest || img.os != "linux" || len(img.layers) != 2 {
-			t.Errorf("%s for %s: %+v, %v", test.uri, test.arches, img, err)
-			continue
-		}
-		for _, l := range img.layers {
-			if raw := must[[]byte](t)(os.ReadFile(l.path)); digestOf(raw) != l.digest || int64(len(raw)) != l.size {
-				t.Errorf("layer %s of %s is not at %s", l.digest, test.uri, l.path)
-			}
-		}
-	}
-	if img := must[*image](t)(h.cloud.findImage(base+":arm", []string{"arm64"})); img.size != imageBytes(t, arm) {
-		t.Errorf("size is %d, want %d", img.size, imageBytes(t, arm))
-	}
-}
-
-func platformImage(t *testing.T, arch string) v1.Image {
-	t.Helper()
-	img := must[v1.Image](t)(random.Image(1000, 2))
-	config := must[*v1.ConfigFile](t)(img.ConfigFile()).DeepCopy()
-	config.OS, config.Architecture = "linux", arch
-	return must[v1.Image](t)(mutate.ConfigFile(img, config))
 }
 
 func FuzzFindRoute(f *testing.F) {
