@@ -80,9 +80,9 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 	if err := freshDirectory(dir); err != nil {
 		return err
 	}
-	cloud, err := a.startCloud(ctx, filepath.Join(dir, "cloud"), listen, time.Second)
+	cloud, err := a.startCloud(ctx, filepath.Join(dir, "cloud"), listen, time.Second, a.demoWarning)
 	if err != nil && !exactly && delivery.KindOf(err) == delivery.KindUnavailable {
-		cloud, err = a.startCloud(ctx, filepath.Join(dir, "cloud"), "127.0.0.1:0", time.Second)
+		cloud, err = a.startCloud(ctx, filepath.Join(dir, "cloud"), "127.0.0.1:0", time.Second, a.demoWarning)
 	}
 	if err != nil {
 		return err
@@ -104,6 +104,14 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 		return cloud.wait(ctx)
 	}
 	return errors.Join(d.failed, cloud.stop())
+}
+
+// demoWarning leaves out what the cloud's operator would be told of agents:
+// one of the demo's crashes, and slipway itself has to find that out.
+func (a *app) demoWarning(line string) {
+	if a.debug || !strings.HasPrefix(line, "agent ") {
+		a.warning(line)
+	}
 }
 
 // say tells the story: on stdout, or on stderr where stdout is for JSON.

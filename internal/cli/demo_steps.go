@@ -166,7 +166,9 @@ func (d *demo) deliver(ctx context.Context, step string, want int, env map[strin
 	if err := json.Unmarshal(out, &o.report); err != nil {
 		return o, fmt.Errorf("reading what slipway deploy printed: %w", err)
 	}
-	d.doc.Stages = append(d.doc.Stages, stagesOfStep{step, o.report.Stages})
+	if o.report.Outcome != delivery.Failed {
+		d.doc.Stages = append(d.doc.Stages, stagesOfStep{step, o.report.Stages})
+	}
 	return o, nil
 }
 

@@ -162,7 +162,7 @@ func (a *app) deployOne(ctx context.Context, file *config.File, f deployFlags) (
 
 // told says on stdout how the delivery ended, and on stderr what serves now.
 func (a *app) told(d *delivery.Deployment, err error) {
-	if !a.json() {
+	if !a.json() && d.Outcome != delivery.Failed {
 		a.ui.result("%s %s %s %s version %s %s", d.Target.Agent, d.Target.Environment, shortRevision(d.Revision),
 			orAbsent(d.Digest), orAbsent(d.Runtime.Version), d.Outcome)
 	}

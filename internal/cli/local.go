@@ -62,7 +62,7 @@ func (a *app) localUp(dir func() string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Serve the local cloud in the foreground; its address is the one line on stdout", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.startCloud(cmd.Context(), dir(), listen, settle)
+			c, err := a.startCloud(cmd.Context(), dir(), listen, settle, a.warning)
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ type runningCloud struct {
 }
 
 // startCloud serves a cloud on a loopback address until wait or stop ends it.
-func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Duration) (*runningCloud, error) {
+func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Duration, warn func(string)) (*runningCloud, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 		return nil, &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("--listen is %q; it has to be a loopback address and a port, such as %s", listen, defaultListen)}
@@ -98,7 +98,7 @@ func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Du
 		return nil, &delivery.Error{Kind: delivery.KindRefused, Op: "starting the local cloud", Err: fmt.Errorf("one serves %s already, on %s", dir, c.base)}
 	}
 	cloud := &sim.Cloud{Dir: dir, Settle: settle, Sandbox: []string{a.Executable, "local", initCommand},
-		Warn: func(line string) { a.ui.warn("%s", line) }}
+		Warn: warn}
 	if err := cloud.Open(); err != nil {
 		return nil, &delivery.Error{Kind: delivery.KindFailed, Op: "starting the local cloud", Err: err}
 	}
@@ -110,8 +110,12 @@ func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Du
 	c := &runningCloud{Cloud: cloud, address: "http://" + l.Addr().String(), failed: make(chan error, 1),
 		server: &http.Server{Handler: cloud, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	go func() { c.failed <- c.server.Serve(l) }()
-	return c, os.WriteFile(filepath.Join(dir, addressFile), []byte(c.address+"\n"), 0o600)
+	// The state may lie in somebody's repository: it keeps itself out of it.
+	return c, errors.Join(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, addressFile), []byte(c.address+"\n"), 0o600))
 }
+
+func (a *app) warning(line string) { a.ui.warn("%s", line) }
 
 // wait serves until the context ends.
 func (c *runningCloud) wait(ctx context.Context) error {
@@ -311,7 +315,7 @@ func journalLine(c sim.Call) string {
 }
 
 func (a *app) localReset(dir func() string) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "reset", Short: "Forget everything but the cloud's own keys", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !a.yes {
@@ -329,4 +333,6 @@ func (a *app) localReset(dir func() string) *cobra.Command {
 			return errors.Join(cloud.Reset(), cloud.Close())
 		},
 	}
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "answer yes to every question")
+	return cmd
 }

@@ -93,7 +93,7 @@ func changeLines(changes []delivery.Change) []string {
 		width = max(width, len(c.Path))
 	}
 	for _, c := range changes {
-		before, after := shown(c.Before, c.Secret), shown(c.After, c.Secret)
+		before, after := brief(shown(c.Before, c.Secret)), brief(shown(c.After, c.Secret))
 		switch {
 		case len(c.Before) == 0:
 			lines = append(lines, fmt.Sprintf("+ %-*s  %s", width, c.Path, after))
@@ -104,6 +104,19 @@ func changeLines(changes []delivery.Change) []string {
 		}
 	}
 	return lines
+}
+
+// brief shortens what only its first digits tell apart to a person: an image
+// by digest loses its registry and most of its digest.
+func brief(value string) string {
+	image, hex, ok := strings.Cut(value, "@sha256:")
+	if !ok || len(hex) != 64 {
+		return value
+	}
+	if _, name, ok := strings.Cut(image, "/"); ok {
+		image = name
+	}
+	return image + "@sha256:" + hex[:8] + "…"
 }
 
 func shown(raw json.RawMessage, secret bool) string {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/config"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/github"
 )
@@ -167,7 +168,7 @@ func (u *ui) fail(err error) {
 	defer u.mu.Unlock()
 	u.clear()
 	if u.actions {
-		_ = github.Annotate(u.err, github.Annotation{Level: "error", Title: "slipway", Message: err.Error()}) // as above
+		u.annotate(err)
 	} else {
 		fmt.Fprintf(u.err, "%s %s\n", u.paint(red, "error:"), indent(err.Error()))
 	}
@@ -184,6 +185,26 @@ func (u *ui) fail(err error) {
 	}
 	if e.Serves != "" {
 		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "now:"), e.Serves)
+	}
+}
+
+// mostAnnotations is how many errors GitHub shows of a step.
+const mostAnnotations = 10
+
+// annotate tells an error as GitHub shows it: the mistakes of slipway.yaml at
+// their lines.
+func (u *ui) annotate(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		_ = github.Annotate(u.err, github.Annotation{Level: "error", Title: "slipway", Message: err.Error()}) // stderr: nobody to tell
+		return
+	}
+	for i, p := range problems {
+		text := p.Path + ": " + p.Message
+		if i == mostAnnotations-1 && len(problems) > mostAnnotations {
+			text += fmt.Sprintf(" (and %d more)", len(problems)-mostAnnotations)
+		}
+		_ = github.Annotate(u.err, github.Annotation{Level: "error", File: p.File, Line: p.Line, Column: p.Column, Title: "slipway", Message: text}) // as above
 	}
 }
 

@@ -39,10 +39,20 @@ func (a *app) load() (*config.File, error) {
 		return nil, err
 	}
 	file, err := config.Load(name)
-	if err != nil {
-		return nil, err
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		a.relative(problems)
 	}
-	return file, nil
+	return file, err
+}
+
+// relative names the file as the user would: from where they are.
+func (a *app) relative(problems config.Problems) {
+	for i, p := range problems {
+		if name, err := filepath.Rel(a.Dir, p.File); err == nil {
+			problems[i].File = name
+		}
+	}
 }
 
 // project is slipway.yaml with one agent and environment of it picked.

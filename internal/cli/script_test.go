@@ -1,0 +1,279 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/slipway-cd/slipway/internal/sim"
+)
+
+// update rewrites golden files and generated docs.
+func update() bool {
+	f := flag.Lookup("update")
+	return f != nil && f.Value.String() == "true"
+}
+
+func TestMain(m *testing.M) {
+	flag.Bool("update", false, "rewrite golden files and generated docs")
+	testscript.Main(m, map[string]func(){"slipway": runMain})
+}
+
+// runMain is main of cmd/slipway, for scripts and for sandboxes: this very
+// test binary is the program.
+func runMain() {
+	dir, err := os.Getwd()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(Main(ctx, os.Args[1:], System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Dir: dir, Executable: executable}))
+}
+
+// require skips a test that needs a real part, or fails where SLIPWAY_REQUIRE
+// names it: CI installs it, so there it must not be missing.
+func require(t testing.TB, part string, there bool) {
+	t.Helper()
+	if there {
+		return
+	}
+	for _, required := range strings.Split(os.Getenv("SLIPWAY_REQUIRE"), ",") {
+		if required == part {
+			t.Fatalf("%s is required (SLIPWAY_REQUIRE) and is not here", part)
+		}
+	}
+	t.Skipf("SKIPPED: %s is not on this machine", part)
+}
+
+func has(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// TestScripts runs the binary as users do, stderr and exit codes included.
+// Scripts that begin with "world" have a local cloud with the demo's
+// repository and trust in it.
+func TestScripts(t *testing.T) {
+	require(t, "git", has("git"))
+	require(t, "go", has("go"))
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       update(),
+		Setup: func(env *testscript.Env) error {
+			// The agent is built with the machine's own caches.
+			for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} {
+				out, err := exec.Command("go", "env", name).Output()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, strings.TrimSpace(string(out)))
+			}
+			env.Setenv("TERM", "dumb")
+			env.Values[worldKey] = &scriptWorld{}
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "agents" {
+				return runtime.GOOS == "linux", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"world":  cmdWorld,
+			"admin":  cmdAdmin,
+			"job":    cmdJob,
+			"agent":  cmdAgent,
+			"exit":   cmdExit,
+			"writes": cmdWrites,
+			"canary": cmdCanary,
+		},
+	})
+}
+
+// scriptWorld is a cloud, a repository and trust, as the demo makes them.
+type scriptWorld struct {
+	*demo
+	seen    int      // how much of the journal was looked at
+	secrets []string // every credential that a command of the script was given
+}
+
+const worldKey = "world"
+
+func theWorld(ts *testscript.TestScript) *scriptWorld {
+	w := ts.Value(worldKey).(*scriptWorld)
+	if w.demo == nil {
+		ts.Fatalf("the script has no world")
+	}
+	return w
+}
+
+// cmdWorld starts a cloud in $WORK/cloud, makes $WORK/repo and goes there.
+func cmdWorld(ts *testscript.TestScript, _ bool, _ []string) {
+	work := ts.Getenv("WORK")
+	exe := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "slipway")
+	a := &app{System: System{Env: scriptEnviron(ts), Dir: work, Executable: exe, Out: io.Discard, Err: io.Discard}, output: "json"}
+	a.ui = newUI(a)
+	ctx := context.Background()
+	cloud, err := a.startCloud(ctx, filepath.Join(work, "cloud"), "127.0.0.1:0", 100*time.Millisecond, func(string) {})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(cloud.stop()) })
+	w := ts.Value(worldKey).(*scriptWorld)
+	w.demo = &demo{app: a, cloud: cloud, repo: filepath.Join(work, "repo"),
+		api: &control{base: cloud.address, token: cloud.ControlToken()}}
+	_, _, err = w.makeRepository(ctx)
+	ts.Check(err)
+	_, _, err = w.setUpTrust(ctx)
+	ts.Check(err)
+	ts.Check(ts.Chdir(w.repo))
+}
+
+func scriptEnviron(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	return env
+}
+
+// cmdAdmin makes the script the cloud's administrator.
+func cmdAdmin(ts *testscript.TestScript, _ bool, _ []string) {
+	w := theWorld(ts)
+	env, err := w.api.administrator(context.Background(), demoAccount)
+	ts.Check(err)
+	w.use(ts, env)
+}
+
+// cmdJob makes the script a GitHub job: job REPOSITORY [KEY=VALUE]...
+func cmdJob(ts *testscript.TestScript, _ bool, args []string) {
+	w := theWorld(ts)
+	env, err := w.job(context.Background(), args[0])
+	ts.Check(err)
+	env["GITHUB_OUTPUT"], env["GITHUB_STEP_SUMMARY"] = filepath.Join(ts.Getenv("WORK"), "output"), filepath.Join(ts.Getenv("WORK"), "summary")
+	w.use(ts, env)
+}
+
+// use sets the variables of an administrator or a job, and nothing of the
+// other.
+func (w *scriptWorld) use(ts *testscript.TestScript, env map[string]string) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "ACTIONS_ID_TOKEN_REQUEST_URL",
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_ACTIONS", "CI", "GH_TOKEN"} {
+		ts.Setenv(name, "")
+	}
+	for name, value := range env {
+		ts.Setenv(name, value)
+		if name == "AWS_SECRET_ACCESS_KEY" || name == "ACTIONS_ID_TOKEN_REQUEST_TOKEN" || name == "GH_TOKEN" {
+			w.secrets = append(w.secrets, value)
+		}
+	}
+}
+
+// cmdAgent commits an agent: agent good|bad|other.
+func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
+	tools := map[string]string{"good": `var tools = []string{"clock", "calendar"}`, "other": `var tools = []string{"weather"}`, "bad": "var tools []string"}
+	revision, err := theWorld(ts).commit(context.Background(), tools[args[0]], args[0])
+	ts.Check(err)
+	ts.Setenv("REVISION", revision)
+}
+
+// cmdExit runs slipway and checks its exit code: exit CODE ARG...
+func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("slipway", args[1:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("slipway ended with %d, expected %s", code, args[0])
+	}
+}
+
+// writing is every call that changes something.
+func writing(c sim.Call) bool {
+	for _, verb := range []string{"Put", "Create", "Update", "Delete", "Upload", "Start", "Complete", "Initiate", "Add", "Stop", "Invoke"} {
+		if strings.HasPrefix(c.Action, verb) {
+			return true
+		}
+	}
+	return c.Service == "registry" && c.Method != "GET" && c.Method != "HEAD"
+}
+
+// cmdWrites checks how many calls of the cloud's journal changed something
+// since the last time: writes [!] N; with ! not N.
+func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
+	w := theWorld(ts)
+	var found []string
+	calls := w.cloud.Journal()
+	for _, c := range calls[min(w.seen, len(calls)):] {
+		if writing(c) {
+			found = append(found, c.Service+":"+c.Action+" "+c.Path)
+		}
+	}
+	w.seen = len(calls)
+	if (fmt.Sprint(len(found)) == args[0]) == neg {
+		ts.Fatalf("%d writing calls: %v", len(found), found)
+	}
+}
+
+// cmdCanary looks for every credential that the script has used, plain,
+// base64- and URL-encoded, in the last output, in every file outside the cloud's
+// state, and in what the cloud keeps of parameters and its journal.
+func cmdCanary(ts *testscript.TestScript, _ bool, _ []string) {
+	w := theWorld(ts)
+	if len(w.secrets) == 0 {
+		ts.Fatalf("no credential was used: there is nothing to look for")
+	}
+	places := map[string]string{"stdout": ts.ReadFile("stdout"), "stderr": ts.ReadFile("stderr")}
+	journal, err := json.Marshal(w.cloud.Journal())
+	ts.Check(err)
+	places["journal"] = string(journal)
+	work := ts.Getenv("WORK")
+	ts.Check(filepath.WalkDir(work, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if name == filepath.Join(work, "cloud") {
+				return filepath.SkipDir
+			}
+			return err
+		}
+		raw, err := os.ReadFile(name)
+		places[name] = string(raw)
+		return err
+	}))
+	for place, text := range places {
+		for _, secret := range w.secrets {
+			for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
+				if strings.Contains(text, form) {
+					ts.Fatalf("%s holds a credential", place)
+				}
+			}
+		}
+	}
+}
