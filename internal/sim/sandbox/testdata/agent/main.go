@@ -20,7 +20,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "Traceback: ModuleNotFoundError: No module named 'strands'")
 		os.Exit(3)
 	case "unhealthy":
-		select {}
+		time.Sleep(time.Hour)
 	}
 	if len(os.Args) > 1 && os.Args[1] == "sleep" {
 		time.Sleep(time.Hour)
