@@ -64,10 +64,11 @@ type run struct {
 	from    string   // the version that users got when this delivery began
 	lock    *Lock    // ours, while we hold it
 
-	updated bool      // DEFAULT serves our version, or is about to
-	touched bool      // an update was sent: nobody may know how it ended
-	proven  bool      // our version serves the agent's users, and passed its verify if there was one
-	began   time.Time // when the update was sent
+	updated     bool      // DEFAULT serves our version, or is about to
+	touched     bool      // an update was sent: nobody may know how it ended
+	latestMoved bool      // before the update, which needs it there
+	proven      bool      // our version serves the agent's users, and passed its verify if there was one
+	began       time.Time // when the update was sent
 }
 
 func newRun(d *Deliverer, opts DeployOptions) *run {

@@ -218,6 +218,13 @@ func (w *world) interruptAfter(call string, n int) context.Context {
 	return ctx
 }
 
+// interruptIn is a context that ends while a call is on its way.
+func (w *world) interruptIn(call string) context.Context {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.before[call] = func(context.Context, int) error { cancel(); return nil }
+	return ctx
+}
+
 // TestRefused has all that ends before anything is written.
 func TestRefused(t *testing.T) {
 	param := func(value string) func(*testing.T, *world) {

@@ -70,7 +70,7 @@ func (r *run) answer(ctx context.Context, stage string, cause error) (Outcome, e
 		return Failed, r.person(cause, fmt.Sprintf("%s serves version %s as before; nothing was changed, and it fails its verify",
 			r.Target.Serving(), r.report.Runtime.Version))
 	case !r.begun():
-		return Failed, r.failed(stage, cause)
+		return Failed, r.unmoved(ctx, stage, cause)
 	case errors.As(cause, &late), errors.Is(cause, errDeleting):
 		return Failed, r.person(cause, r.standing(ctx, DefaultVerifyTimeout))
 	}

@@ -52,6 +52,7 @@ func (r *run) update(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	if r.Target.Reference == ByLatest { // AgentCore takes what the tag names at that moment
+		r.latestMoved = true
 		if err := r.Publisher.Tag(ctx, r.report.Digest, latestTag); err != nil {
 			return false, err
 		}
