@@ -142,6 +142,9 @@ func unpack(t *testing.T, layer []byte) (headers []tar.Header, contents map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !zipped.ModTime.IsZero() || zipped.Name != "" {
+		t.Errorf("the archive's header says %v %q", zipped.ModTime, zipped.Name)
+	}
 	bare, err := io.ReadAll(zipped)
 	if err != nil {
 		t.Fatal(err)

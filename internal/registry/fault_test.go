@@ -130,6 +130,26 @@ func TestFaultsThatStayEndWithinALimit(t *testing.T) {
 	}
 }
 
+// TestNoAnswerNamesNoURL: an upload's address holds a key to it.
+func TestNoAnswerNamesNoURL(t *testing.T) {
+	r, _ := open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.Method == http.MethodPost:
+			w.Header().Set("Location", req.URL.Path+"upload-1?_state=canary")
+			w.WriteHeader(http.StatusAccepted)
+		case req.Method == http.MethodPatch:
+			hangUp(w, req)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	err := r.Push(t.Context(), newImage(t, 1000), tagA, nil)
+	var remote *delivery.RemoteError
+	if err == nil || errors.As(err, &remote) || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "registry push blob "+host+"/"+repository+"@sha256:") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestImmutableTag(t *testing.T) {
 	inner := plainRegistry()
 	immutable := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -403,6 +423,14 @@ func TestLies(t *testing.T) {
 			t.Errorf("blob with %s was taken", name)
 		}
 	}
+	endless := lie(method("GET", "/blobs/"), func(w http.ResponseWriter) {
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 10_000))
+		}
+	})
+	if err := read(endless); err == nil || !strings.Contains(err.Error(), "more bytes than the blob has") {
+		t.Errorf("a blob without end: %v", err)
+	}
 	if err := read(lie(func(*http.Request) bool { return false }, nil)); err != nil {
 		t.Errorf("no lie: %v", err)
 	}
@@ -495,6 +523,7 @@ func TestStandstill(t *testing.T) {
 		want  error
 	}{
 		"once, then well": {method("PATCH", ""), hang, 1, nil},
+		"amid a manifest": {method("GET", "/manifests/"), half, 1, nil},
 		"a blob, sent":    {method("PATCH", ""), hang, 1000, errStalled},
 		"a blob, read":    {method("GET", "/blobs/"), half, 1000, errStalled},
 	} {
