@@ -67,10 +67,13 @@ type repository struct {
 
 // imageInfo is what ECR knows of an image without reading it again.
 type imageInfo struct {
-	MediaType         string    `json:"media_type"`
-	ArtifactMediaType string    `json:"artifact_media_type,omitempty"`
-	Size              int64     `json:"size"` // compressed; of an index, its largest child's
-	Pushed            time.Time `json:"pushed"`
+	MediaType         string            `json:"media_type"`
+	ArtifactMediaType string            `json:"artifact_media_type,omitempty"`
+	ManifestSize      int64             `json:"manifest_size"`
+	Size              int64             `json:"size"` // compressed; of an index, its largest child's
+	Pushed            time.Time         `json:"pushed"`
+	Subject           string            `json:"subject,omitempty"`     // digest of the image it refers to
+	Annotations       map[string]string `json:"annotations,omitempty"` // of an image with a subject
 }
 
 type exclusionFilter struct {

@@ -356,6 +356,9 @@ func (r *repository) details(digests []string) []map[string]any {
 		if info.ArtifactMediaType != "" {
 			detail["artifactMediaType"] = info.ArtifactMediaType
 		}
+		if info.Subject != "" {
+			detail["subjectManifestDigest"] = info.Subject
+		}
 		if tags := r.tagsOf(digest); len(tags) > 0 {
 			detail["imageTags"] = tags
 		}

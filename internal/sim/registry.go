@@ -132,6 +132,9 @@ func findRoute(r *http.Request) (route, error) {
 			"POST": {action: "StartUpload", permission: "InitiateLayerUpload", run: (*Cloud).postUpload}}
 	case n >= 3 && parts[n-2] == "blobs":
 		found, table = route{repository: join(parts[:n-2]), reference: parts[n-1]}, blobRoutes()
+	case n >= 3 && parts[n-2] == "referrers":
+		found, table = route{repository: join(parts[:n-2]), reference: parts[n-1]}, map[string]route{
+			"GET": {action: "ListReferrers", permission: "BatchGetImage", run: (*Cloud).listReferrers}}
 	case n >= 3 && parts[n-2] == "tags" && parts[n-1] == "list":
 		found, table = route{repository: join(parts[:n-2])}, map[string]route{
 			"GET": {action: "ListTags", permission: "ListImages", run: (*Cloud).listTags}}

@@ -40,12 +40,14 @@ func digestOf(b []byte) string {
 
 // manifest is the part of a manifest or an index that a registry reads.
 type manifest struct {
-	SchemaVersion int          `json:"schemaVersion"`
-	MediaType     string       `json:"mediaType"`
-	ArtifactType  string       `json:"artifactType"`
-	Config        descriptor   `json:"config"`
-	Layers        []descriptor `json:"layers"`
-	Manifests     []descriptor `json:"manifests"`
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	ArtifactType  string            `json:"artifactType"`
+	Config        descriptor        `json:"config"`
+	Layers        []descriptor      `json:"layers"`
+	Manifests     []descriptor      `json:"manifests"`
+	Subject       *descriptor       `json:"subject"`
+	Annotations   map[string]string `json:"annotations"`
 }
 
 type descriptor struct {
@@ -109,6 +111,11 @@ func parseManifest(raw []byte, mediaType string) (*manifest, string, error) {
 func (m *manifest) check(mediaType string) error {
 	if m.SchemaVersion != 2 {
 		return manifestInvalid("schemaVersion must be 2")
+	}
+	if m.Subject != nil {
+		if err := checkDescriptors([]descriptor{*m.Subject}); err != nil {
+			return err
+		}
 	}
 	switch mediaType {
 	case typeDockerManifest, typeOCIManifest:
@@ -239,9 +246,10 @@ func (c *Cloud) keepImage(r *repository, m *manifest, in imagePut, digest, media
 		if err := writeFileDurably(c.manifestPath(r, digest), in.raw); err != nil {
 			return fmt.Errorf("storing the manifest %s: %w", digest, err)
 		}
-		info := imageInfo{MediaType: mediaType, ArtifactMediaType: m.Config.MediaType, Size: m.size(), Pushed: at}
-		if m.ArtifactType != "" {
-			info.ArtifactMediaType = m.ArtifactType
+		info := imageInfo{MediaType: mediaType, ArtifactMediaType: firstNonEmpty(m.ArtifactType, m.Config.MediaType),
+			ManifestSize: int64(len(in.raw)), Size: m.size(), Pushed: at}
+		if m.Subject != nil {
+			info.Subject, info.Annotations = m.Subject.Digest, m.Annotations
 		}
 		for _, child := range m.Manifests { // DescribeImages: "the max size of all manifests in the list"
 			info.Size = max(info.Size, r.Images[child.Digest].Size)

@@ -260,6 +260,9 @@ func (c *Cloud) putManifest(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if m, _, err := parseManifest(raw, in.mediaType); err == nil && m.Subject != nil {
+		x.w.Header().Set("OCI-Subject", m.Subject.Digest) // the client need not keep a list of referrers itself
+	}
 	return x.created(r, "manifests", digest)
 }
 

@@ -322,7 +322,7 @@ func TestBadPaths(t *testing.T) {
 		{"GET", "/v2/team/agent/blobs/uploads/..", 404, "BLOB_UPLOAD_UNKNOWN"},
 		{"GET", "/v2/team/agent/blobs/uploads/" + newRequestID(), 404, "BLOB_UPLOAD_UNKNOWN"},
 		{"GET", "/v2/_catalog", 404, "UNSUPPORTED"},
-		{"GET", "/v2/team/agent/referrers/" + zeros, 404, "UNSUPPORTED"},
+		{"GET", "/v2/team/agent/referrers/latest", 400, "DIGEST_INVALID"},
 		{"DELETE", "/v2/team/agent/blobs/" + zeros, 405, "UNSUPPORTED"},
 		{"POST", "/v2/team/agent/manifests/x", 405, "UNSUPPORTED"},
 		{"GET", "/v2/team/agent/blobs/uploads/", 405, "UNSUPPORTED"},
