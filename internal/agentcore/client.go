@@ -67,11 +67,11 @@ type request struct {
 
 // control makes a request to the control plane. Labels are escaped.
 func (c *Client) control(operation, resource, method string, labels ...string) *request {
-	path := "/runtimes/"
+	path := []string{"", "runtimes"}
 	for _, label := range labels {
-		path += escape(label) + "/"
+		path = append(path, escape(label))
 	}
-	return &request{operation: operation, resource: resource, method: method, path: path, query: url.Values{},
+	return &request{operation: operation, resource: resource, method: method, path: strings.Join(path, "/") + "/", query: url.Values{},
 		base: c.base(c.Control, "bedrock-agentcore-control"), header: http.Header{}, repeat: true}
 }
 

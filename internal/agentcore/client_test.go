@@ -1,7 +1,6 @@
 package agentcore
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -404,7 +402,7 @@ func TestFindReadsEveryPage(t *testing.T) {
 	if err != nil || id != "c-id" || len(f.requests) != 3 {
 		t.Errorf("got %s, %v after %d calls", id, err, len(f.requests))
 	}
-	if q := f.requests[1].URL.Query(); f.requests[1].Method != "POST" || q.Get("nextToken") != "t&1" || q.Get("maxResults") != "100" {
+	if q := f.requests[1].URL.Query(); f.requests[1].Method != http.MethodPost || q.Get("nextToken") != "t&1" || q.Get("maxResults") != "100" {
 		t.Errorf("sent %s %s", f.requests[1].Method, f.requests[1].URL)
 	}
 	c, _ = client(page("", "a"))
@@ -444,110 +442,12 @@ func TestLoginFailureIsNotWrapped(t *testing.T) {
 	login := &delivery.Error{Kind: delivery.KindDenied, Op: "assuming the role", Hints: []string{"h"}}
 	c, f := client(answer{status: 200, body: "{}"})
 	c.Config.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, login })
-	if _, err := c.Get(t.Context(), runtimeID, ""); err != login || len(f.requests) != 0 {
+	if _, err := c.Get(t.Context(), runtimeID, ""); !errors.Is(err, login) || err.Error() != login.Error() || len(f.requests) != 0 {
 		t.Errorf("got %v", err)
 	}
 	c.Config.Credentials = nil
 	if _, err := c.Get(t.Context(), runtimeID, ""); delivery.KindOf(err) != delivery.KindCredentials {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestInvokeAnswers(t *testing.T) {
-	call := delivery.Invocation{RuntimeARN: runtimeARN, Session: strings.Repeat("s", 33), Payload: []byte("{}")}
-	c, f := client(answer{status: 200, header: map[string]string{"Content-Type": "text/event-stream"}, body: "data: hi\n\n" + strings.Repeat("x", maxAnswer)})
-	a, err := c.Invoke(t.Context(), call)
-	if err != nil || a.Status != 200 || a.Type != "text/event-stream" || len(a.Body) != maxAnswer || !bytes.HasPrefix(a.Body, []byte("data: hi")) || a.RequestID != "req-1" {
-		t.Errorf("got %d %s, %d bytes, %v", a.Status, a.Type, len(a.Body), err)
-	}
-	h := f.requests[0].Header
-	if h.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id") != call.Session || h.Get("Content-Type") != "application/json" ||
-		h.Get("Accept") != "application/json, text/event-stream" || !strings.HasSuffix(f.requests[0].URL.String(), "?qualifier=DEFAULT") {
-		t.Errorf("sent %s, %v", f.requests[0].URL, h)
-	}
-	c, _ = client(code(424, "RuntimeClientError", "initialization time exceeded"))
-	a, err = c.Invoke(t.Context(), call)
-	if err != nil || a.Status != 424 || a.ErrorCode != "RuntimeClientError" || a.Message != "initialization time exceeded" || len(a.Body) == 0 {
-		t.Errorf("got %+v, %v", a, err)
-	}
-	// An earlier refusal is not taken for the answer of a later attempt.
-	synctest.Test(t, func(t *testing.T) {
-		c, _ := client(code(429, "ThrottlingException", "slow"), answer{err: errors.New("reset")})
-		if a, err := c.Invoke(t.Context(), call); err == nil || a.Status != 0 {
-			t.Errorf("got %+v, %v", a, err)
-		}
-	})
-}
-
-func TestBearer(t *testing.T) {
-	call := delivery.Invocation{RuntimeARN: runtimeARN, Bearer: canaryBearer}
-	c, f := client(answer{status: 200})
-	if _, err := c.Invoke(t.Context(), call); err != nil {
-		t.Fatal(err)
-	}
-	h := f.requests[0].Header
-	if h.Get("Authorization") != "Bearer "+canaryBearer || h.Get("X-Amz-Date") != "" || h.Get("X-Amz-Security-Token") != "" {
-		t.Errorf("sent %v", h)
-	}
-	c, f = client(answer{status: 200})
-	c.Data = "http://agentcore.example"
-	_, err := c.Invoke(t.Context(), call)
-	if err == nil || len(f.requests) != 0 || strings.Contains(err.Error(), canaryBearer) {
-		t.Errorf("got %v, %d calls", err, len(f.requests))
-	}
-	c, _ = client(answer{status: 401, body: `{"message":"no"}`})
-	if a, err := c.Invoke(t.Context(), call); err != nil || a.Status != 401 || strings.Contains(fmt.Sprint(a), canaryBearer) {
-		t.Errorf("got %+v, %v", a, err)
-	}
-}
-
-// A stream that breaks off is not an answer; one that ends is read as it
-// comes.
-func TestInvokeStream(t *testing.T) {
-	next, done := make(chan bool), make(chan bool)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.RawQuery, "broken") {
-			w.Header().Set("Content-Length", "100")
-			io.WriteString(w, "half")
-			return
-		}
-		io.WriteString(w, "one ")
-		w.(http.Flusher).Flush()
-		<-next
-		io.WriteString(w, "two")
-	}))
-	defer server.Close()
-	c := &Client{Config: config(), Data: server.URL}
-	var got writerFunc = func(p []byte) (int, error) {
-		if strings.Contains(string(p), "one") {
-			close(next)
-		}
-		if strings.Contains(string(p), "two") {
-			close(done)
-		}
-		return len(p), nil
-	}
-	a, err := c.InvokeStream(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN}, got)
-	if err != nil || a.Status != 200 || a.Body != nil {
-		t.Errorf("got %+v, %v", a, err)
-	}
-	<-done
-	if _, err = c.Invoke(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN, Endpoint: "broken"}); err == nil || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("got %v", err)
-	}
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// An agent may take longer than the control plane's clients wait.
-func TestInvokeIsPatient(t *testing.T) {
-	cfg := config()
-	cfg.HTTPClient = &http.Client{Timeout: time.Nanosecond, Transport: &remote{answers: []answer{{status: 200, body: "{}"}}}}
-	c := &Client{Config: cfg}
-	if a, err := c.Invoke(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN}); err != nil || a.Status != 200 {
-		t.Errorf("got %+v, %v", a, err)
 	}
 }
 
@@ -569,7 +469,7 @@ func FuzzFailure(f *testing.F) {
 	f.Add("ValidationException:http://x", `{"message":"m","fieldList":[{"name":"a"}]}`)
 	f.Add("", `{"__type":"a#b:c"}`)
 	f.Fuzz(func(t *testing.T, header, body string) {
-		resp := &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Errortype": {header}}}
+		resp := &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{"X-Amzn-Errortype": {header}}}
 		if _, code := readFailure(resp, []byte(body)); code == "" {
 			t.Error("no code")
 		}

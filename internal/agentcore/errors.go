@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func readFailure(resp *http.Response, body []byte) (failure, string) {
 			return f, code
 		}
 	}
-	return f, fmt.Sprint(resp.StatusCode)
+	return f, strconv.Itoa(resp.StatusCode)
 }
 
 // shortCode cuts what AWS puts round a code: com.amazonaws.x#Code:http://...
@@ -102,14 +103,14 @@ func shortCode(code string) string {
 }
 
 func (f failure) text() string {
-	text := f.Message
+	text := []string{f.Message}
 	if f.Reason != "" {
-		text += " (" + f.Reason + ")"
+		text[0] += " (" + f.Reason + ")"
 	}
 	for _, field := range f.FieldList {
-		text += "; " + field.Name + ": " + field.Message
+		text = append(text, field.Name+": "+field.Message)
 	}
-	return text
+	return strings.Join(text, "; ")
 }
 
 func requestID(h http.Header) string {

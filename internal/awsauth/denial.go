@@ -30,7 +30,7 @@ type Claim struct {
 // where it differs from what slipway.yaml implies. It is reached by errors.As
 // through the *delivery.Error that Login returns. The token itself is not in
 // it.
-type Denial struct {
+type Denial struct { //nolint:errname // a denial is data first: who was refused, and why
 	Role     string
 	Token    map[string]string // the token's claims; nil if they can't be read
 	Expected []Claim           // sub, aud, repository_id, ref, where there is something to compare

@@ -1,6 +1,7 @@
 package awsauth
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -81,7 +82,7 @@ func checkEndpoint(value string) (*url.URL, error) {
 	u, err := url.Parse(value)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "":
-		return nil, fmt.Errorf("not a URL: want https://host")
+		return nil, errors.New("not a URL: want https://host")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("%s: a user, a query or a fragment has no place in an endpoint", u.Host)
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):

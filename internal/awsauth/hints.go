@@ -19,7 +19,7 @@ func (w *webIdentity) hints(claims map[string]string) []string {
 	if hint := w.expect.contextHint(context); hint != "" {
 		hints = append(hints, hint)
 	}
-	hints = append(hints, w.formHints(claims, repository)...)
+	hints = append(hints, w.formHints(repository)...)
 	for _, c := range w.compare(claims) {
 		if hint := claimHint(c); hint != "" {
 			hints = append(hints, hint)
@@ -62,7 +62,7 @@ func (e Expect) contextHint(got string) string {
 }
 
 // formHints explains the two forms of a subject: names, or names with ids.
-func (w *webIdentity) formHints(claims map[string]string, repository string) []string {
+func (w *webIdentity) formHints(repository string) []string {
 	sent, wanted := strings.Contains(repository, "@"), strings.Contains(w.expect.Repository, "@")
 	switch {
 	case sent && !wanted:

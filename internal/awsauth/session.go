@@ -14,6 +14,8 @@ import (
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
+var _ delivery.Login = (*Session)(nil)
+
 // refreshBefore is how long before their end credentials are replaced.
 const refreshBefore = 5 * time.Minute
 

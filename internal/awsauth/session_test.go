@@ -2,9 +2,11 @@ package awsauth
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -387,6 +389,40 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 	if _, err := s.Login(t.Context()); err == nil || calls != 0 {
 		t.Errorf("error %v, %d calls of the other host", err, calls)
+	}
+}
+
+// AWS_CA_BUNDLE takes the place of the system's roots.
+func TestCABundle(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, identity) }))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshake that is refused below
+	dir := t.TempDir()
+	bundle, junk := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "junk.pem")
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := errors.Join(os.WriteFile(bundle, cert, 0o600), os.WriteFile(junk, []byte("junk"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	open := func(bundle string) (*Session, error) {
+		return Source{Getenv: env("AWS_ENDPOINT_URL", server.URL, "AWS_CA_BUNDLE", bundle, "AWS_REGION", "us-east-1",
+			"AWS_ACCESS_KEY_ID", "AKIA1", "AWS_SECRET_ACCESS_KEY", "s")}.Open(t.Context())
+	}
+	s, err := open(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Login(t.Context()); err != nil {
+		t.Errorf("with the bundle: %v", err)
+	}
+	if s, err = open(""); err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := s.client.Head(server.URL); err == nil {
+		resp.Body.Close()
+		t.Error("a certificate that nobody vouches for was taken")
+	}
+	if _, err = open(junk); delivery.KindOf(err) != delivery.KindConfig || err == nil {
+		t.Errorf("got %v", err)
 	}
 }
 

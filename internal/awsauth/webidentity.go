@@ -53,7 +53,7 @@ func (w *webIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		if errorCodeOf(err) == "ExpiredTokenException" && !expired {
 			expired, again = true, true // it waited somewhere; a clock that is wrong stays wrong
 		}
-		if !again || try == assumeTries || sleep(ctx, rand.N(backoffBase<<try)) != nil {
+		if !again || try == assumeTries || sleep(ctx, jitter(try)) != nil {
 			return aws.Credentials{}, w.explain(err, token)
 		}
 	}
@@ -124,6 +124,11 @@ func sessionName(runID, attempt string) string {
 	}
 	name = notInSessionName.ReplaceAllString(name, "-")
 	return name[:min(len(name), 64)]
+}
+
+// jitter is full jitter over 1 s, 2 s, 4 s, ...
+func jitter(try int) time.Duration {
+	return rand.N(backoffBase << try) //nolint:gosec // nobody gains by guessing a pause
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func claimText(value any) (string, bool) {
 	case json.Number:
 		return v.String(), true
 	case bool:
-		return fmt.Sprint(v), true
+		return strconv.FormatBool(v), true
 	case []any:
 		var texts []string
 		for _, item := range v {

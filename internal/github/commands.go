@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -32,8 +33,8 @@ func Annotate(w io.Writer, a Annotation) error {
 		}
 	}
 	add("file", a.File)
-	add("line", fmt.Sprint(a.Line))
-	add("col", fmt.Sprint(a.Column))
+	add("line", strconv.Itoa(a.Line))
+	add("col", strconv.Itoa(a.Column))
 	add("title", a.Title)
 	if len(properties) > 0 {
 		level += " " + strings.Join(properties, ",")

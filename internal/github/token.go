@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,7 +162,7 @@ func (m Minter) mint(ctx context.Context, client *http.Client, address string) (
 	if resp.StatusCode != http.StatusOK {
 		// The body is left out: it is GitHub's, but it answers a secret.
 		return "", resp.StatusCode >= 500, &delivery.RemoteError{Service: "GitHub", Operation: "IDToken", Resource: req.URL.Host,
-			Code: fmt.Sprintf("%d", resp.StatusCode), Message: http.StatusText(resp.StatusCode), Status: resp.StatusCode,
+			Code: strconv.Itoa(resp.StatusCode), Message: http.StatusText(resp.StatusCode), Status: resp.StatusCode,
 			RequestID: resp.Header.Get("X-Github-Request-Id")}
 	}
 	token, err = tokenOf(body)
@@ -213,7 +214,7 @@ func credentials(err error) error {
 
 // backoff is full jitter over 200 ms, 400 ms, 800 ms, ...
 func backoff(try int) time.Duration {
-	return rand.N(100 * time.Millisecond << try)
+	return rand.N(100 * time.Millisecond << try) //nolint:gosec // nobody gains by guessing a pause
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -143,7 +143,7 @@ func TestIDTokenOnTheWire(t *testing.T) {
 	if err != nil || token != jwt {
 		t.Fatalf("got %q, %v", token, err)
 	}
-	if got.Method != "GET" || got.URL.Path != "/idtoken" || got.Header.Get("Authorization") != "bearer "+canary {
+	if got.Method != http.MethodGet || got.URL.Path != "/idtoken" || got.Header.Get("Authorization") != "bearer "+canary {
 		t.Errorf("sent %s %s with %q", got.Method, got.URL.Path, got.Header.Get("Authorization"))
 	}
 	if q := got.URL.Query(); q.Get("api-version") != "2.0" || q.Get("audience") != "a&b=c/ü" || len(q) != 2 {
