@@ -392,7 +392,8 @@ func (w *world) Create(ctx context.Context, body Document, token string) (doc Do
 		w.runtime = true
 		w.endpoints[DefaultEndpoint] = &Endpoint{Name: DefaultEndpoint, Status: "CREATING", TargetVersion: "1"}
 		if len(w.versions) == 0 {
-			w.tokens[token] = w.makeVersion(o.without("agentRuntimeName").raw())
+			// new runtimes have MMDSv2 on
+			w.tokens[token] = w.makeVersion(o.without("agentRuntimeName").set("metadataConfiguration", Document(`{"requireMMDSV2":true}`)).raw())
 			w.status = "CREATING"
 		}
 		doc = w.stamped()

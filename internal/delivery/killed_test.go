@@ -1,0 +1,174 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// end is what a delivery leaves, without what differs from run to run.
+type end struct {
+	Serving, Live, Latest, Revision string // digests, and the revision's tag
+	Record                          Release
+	ImageURI                        string
+	Locked                          bool
+}
+
+func (w *world) end(t *testing.T, letter string) end {
+	e := end{Serving: w.serving(DefaultEndpoint), Latest: w.tags["latest"], Revision: w.tags[rev(letter)],
+		ImageURI: w.params["/helper/dev/image-uri"], Locked: w.lock(t) != nil}
+	if w.endpoints["live"] != nil {
+		e.Live = w.serving("live")
+	}
+	if r := w.release(t); r != nil {
+		e.Record = Release{Revision: r.Revision, Digest: r.Digest, Verdict: r.Verdict, Endpoint: r.Endpoint}
+	}
+	return e
+}
+
+// TestKilledAnywhere kills a delivery before and after each of its writes and
+// runs it again: the end is as if it had never been killed (I5).
+func TestKilledAnywhere(t *testing.T) {
+	for name, story := range map[string]struct {
+		prepare func(w *world, d *Deliverer, o *DeployOptions)
+		exit    int
+		surplus int // versions more than an unkilled run's
+	}{
+		"deploy":         {prepare: func(*world, *Deliverer, *DeployOptions) {}},
+		"bad deploy":     {prepare: func(w *world, _ *Deliverer, _ *DeployOptions) { w.bad("b") }, exit: 4, surplus: 1},
+		"named endpoint": {prepare: func(w *world, d *Deliverer, _ *DeployOptions) { w.endpointLive("2"); d.Target.Endpoint = "live" }},
+		"create": {prepare: func(w *world, _ *Deliverer, o *DeployOptions) {
+			w.noRuntime()
+			clear(w.params)
+			o.Create = true
+		}},
+		"by latest": {prepare: func(_ *world, d *Deliverer, _ *DeployOptions) { d.Target.Reference = ByLatest }, surplus: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := func(t *testing.T) (*world, *Deliverer, DeployOptions) {
+				w := newWorld(t)
+				w.mustDeploy(t, "a")
+				d, _ := w.deliverer("me")
+				opts := commit("b")
+				story.prepare(w, d, &opts)
+				return w, d, opts
+			}
+			var want end
+			var writes, versions int
+			synctest.Test(t, func(t *testing.T) {
+				w, d, opts := start(t)
+				_, err := d.Deploy(t.Context(), opts)
+				if ExitCode(err) != story.exit {
+					t.Fatalf("unkilled: %v", err)
+				}
+				want, writes, versions = w.end(t, "b"), w.writes, len(w.versions)
+			})
+			for n := 1; n <= writes; n++ {
+				for _, done := range []bool{false, true} {
+					t.Run(fmt.Sprint(n, done), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							w, d, opts := start(t)
+							w.killAt(n, done)
+							runKilled(t, d, opts)
+							w.onWrite = nil
+							dep, err := d.Deploy(t.Context(), opts)
+							last := n == writes || n == writes-1 && done // the verdict was written
+							if ExitCode(err) != story.exit && !(last && err == nil) {
+								t.Fatalf("run again: exit %d, %+v, %v", ExitCode(err), dep, err)
+							}
+							if got := w.end(t, "b"); got != want {
+								t.Errorf("after %v:\n got %+v\nwant %+v", w.wrote(), got, want)
+							}
+							if len(w.versions) > versions+story.surplus+1 || story.exit == 0 && len(w.versions) > versions+story.surplus {
+								t.Errorf("%d versions, unkilled %d", len(w.versions), versions)
+							}
+						})
+					})
+				}
+			}
+		})
+	}
+}
+
+func (w *world) killAt(n int, done bool) {
+	w.onWrite = func(i int, d bool) {
+		if i == n && d == done {
+			panic(killed{})
+		}
+	}
+}
+
+func runKilled(t *testing.T, d *Deliverer, opts DeployOptions) {
+	defer func() {
+		if p := recover(); p != (killed{}) {
+			t.Errorf("it was not killed: %v", p)
+		}
+	}()
+	_, err := d.Deploy(t.Context(), opts)
+	t.Errorf("it lived: %v", err)
+}
+
+// TestManyAtOnce has several deployers of several commits at once: the end is
+// one of them whole, the others exit 5 (I6).
+func TestManyAtOnce(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			w := newWorld(t)
+			w.mustDeploy(t, "a")
+			for _, call := range []string{"Build", "Push", "Resolve", "Parameter", "PutParameter"} {
+				w.before[call] = func(context.Context, int) error {
+					w.mu.Lock()
+					d := time.Duration(rng.IntN(3000)) * time.Millisecond
+					w.mu.Unlock()
+					time.Sleep(d)
+					return nil
+				}
+			}
+			var all sync.WaitGroup
+			errs := make([]error, 4)
+			for i := range errs {
+				all.Go(func() {
+					d, _ := w.deliverer(strconv.Itoa(i))
+					_, errs[i] = d.Deploy(t.Context(), commit(string(rune('b'+i))))
+				})
+			}
+			all.Wait()
+			won := 0
+			for i, err := range errs {
+				if err == nil {
+					won++
+				} else if ExitCode(err) != 5 {
+					t.Errorf("seed %d: deployer %d: exit %d: %v", seed, i, ExitCode(err), err)
+				}
+			}
+			e := w.end(t, "b")
+			if won == 0 || e.Serving != e.Latest || e.Serving != e.Record.Digest || e.Locked || e.Record.Verdict != Passed {
+				t.Errorf("seed %d: %d won; the end is %+v", seed, won, e)
+			}
+		})
+	}
+}
+
+// TestLostLock has a delivery whose lock ran out go on beside its successor.
+func TestLostLock(t *testing.T) {
+	trial{name: "the successor's lock is left alone", world: func(t *testing.T, w *world) {
+		w.after["Push"] = func(context.Context, int) error {
+			raw, _ := json.Marshal(Lock{Nonce: "theirs", Owner: "other", Expires: time.Now().Add(time.Hour)})
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.params["/helper/dev/lock"] = string(raw)
+			return nil
+		}
+	}, after: func(t *testing.T, o *outcome) {
+		if l := o.lock(t); l == nil || l.Nonce != "theirs" || o.dep.Outcome != Deployed {
+			t.Errorf("%s, lock %+v", o.dep.Outcome, l)
+		}
+	}}.run(t)
+}
