@@ -159,7 +159,7 @@ func (u *upload) rehash(f *os.File) error {
 // and renamed, so that a blob that is there is whole. The upload is over
 // whatever the outcome.
 func (u *upload) finish(target, digest string) error {
-	defer os.Remove(u.path) // a no-op after the rename
+	defer func() { _ = os.Remove(u.path) }() // a no-op after the rename
 	u.done = true
 	f, err := os.OpenFile(u.path, os.O_RDWR, 0o600)
 	if err != nil {

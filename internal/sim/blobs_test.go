@@ -29,7 +29,7 @@ func TestMonolithicUpload(t *testing.T) {
 		t.Errorf("answered %v", resp.Header)
 	}
 	part := h.do("GET", "/blobs/"+digest, nil, "Range", "bytes=10-19")
-	if got := must[[]byte](t)(io.ReadAll(part.Body)); part.StatusCode != 206 || !bytes.Equal(got, blob[10:20]) {
+	if got := must[[]byte](t)(io.ReadAll(part.Body)); part.StatusCode != http.StatusPartialContent || !bytes.Equal(got, blob[10:20]) {
 		t.Errorf("a range is %d, %d bytes", part.StatusCode, len(got))
 	}
 	h.want(h.do("GET", "/blobs/"+digest, nil, "Range", "bytes=9000-"), 416, "")
@@ -62,13 +62,13 @@ func TestChunkedUpload(t *testing.T) {
 		"a short chunk": chunk(1000, 1999, blob[1000:1500]),
 		"no range":      h.do("PATCH", at, bytes.NewReader(blob), "Content-Range", "bytes 1000-1999/3000"),
 	} {
-		if resp.StatusCode != 416 || resp.Header.Get("Range") != "0-999" {
+		if resp.StatusCode != http.StatusRequestedRangeNotSatisfiable || resp.Header.Get("Range") != "0-999" {
 			t.Errorf("%s: %d, Range %s", what, resp.StatusCode, resp.Header.Get("Range"))
 		}
 	}
 	h.want(chunk(1000, 1999, blob[1000:2000]), 202, "")
 	status := h.do("GET", at, nil)
-	if status.StatusCode != 204 || status.Header.Get("Range") != "0-1999" {
+	if status.StatusCode != http.StatusNoContent || status.Header.Get("Range") != "0-1999" {
 		t.Errorf("the upload stands at %s (%d)", status.Header.Get("Range"), status.StatusCode)
 	}
 	h.want(h.do("PUT", at+"?digest="+digest, bytes.NewReader(blob[2000:]), "Content-Range", "2000-2999"), 201, "")
@@ -119,7 +119,7 @@ func TestUploadCutShortIsTakenBack(t *testing.T) {
 	blob, digest := randomBlob(t, 200_000)
 	at := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
 	h.want(h.do("PATCH", at, bytes.NewReader(blob[:1000])), 202, "")
-	req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), "PATCH", h.srv.URL+at, &breakingReader{left: 100_000}))
+	req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodPatch, h.srv.URL+at, &breakingReader{left: 100_000}))
 	req.SetBasicAuth("AWS", h.password)
 	if resp, err := http.DefaultClient.Do(req); err == nil {
 		resp.Body.Close()

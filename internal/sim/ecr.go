@@ -309,10 +309,10 @@ func withToken(member string, list any, next string) map[string]any {
 
 // pageOf cuts a page out of sorted, unique keys. The token is the last key of
 // the page before, so that what comes and goes meanwhile shifts nothing.
-func pageOf(keys []string, token string, max *int) (page []string, next string, err error) {
+func pageOf(keys []string, token string, maxResults *int) (page []string, next string, err error) {
 	size := 100
-	if max != nil {
-		size = *max
+	if maxResults != nil {
+		size = *maxResults
 	}
 	if size < 1 || size > 1000 {
 		return nil, "", ecrInvalid("Invalid parameter at 'maxResults' failed to satisfy constraint: 'Member must have value between 1 and 1000'")

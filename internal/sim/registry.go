@@ -49,7 +49,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 // Read counts the body.
 func (x *exchange) Read(b []byte) (int, error) {
-	n, err := x.Request.Body.Read(b)
+	n, err := x.Body.Read(b)
 	x.read += int64(n)
 	return n, err
 }

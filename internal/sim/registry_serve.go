@@ -126,7 +126,7 @@ func (c *Cloud) getUpload(x *exchange) error {
 }
 
 func (c *Cloud) deleteUpload(x *exchange) error {
-	return c.useUpload(x, func(r *repository, u *upload) error {
+	return c.useUpload(x, func(_ *repository, u *upload) error {
 		if err := u.cancel(); err != nil {
 			return fmt.Errorf("cancelling the upload: %w", err)
 		}

@@ -231,7 +231,7 @@ func TestLogin(t *testing.T) {
 		t.Error("an expired token is challenged")
 	}
 	body := string(must[[]byte](t)(io.ReadAll(resp.Body)))
-	if resp.StatusCode != 403 || !strings.Contains(body, `"DENIED"`) || !strings.Contains(body, "Your authorization token has expired. Reauthenticate and try again.") {
+	if resp.StatusCode != http.StatusForbidden || !strings.Contains(body, `"DENIED"`) || !strings.Contains(body, "Your authorization token has expired. Reauthenticate and try again.") {
 		t.Errorf("an expired token gets %d %s", resp.StatusCode, body)
 	}
 }
@@ -262,7 +262,7 @@ func TestHostNamesTheRegistry(t *testing.T) {
 		{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", "only/eu", registryPassword(t, eu), 200, ""},
 		{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", "team/agent", registryPassword(t, eu), 404, "NAME_UNKNOWN"},
 	} {
-		req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/v2/"+test.repository+"/tags/list", nil))
+		req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/v2/"+test.repository+"/tags/list", nil))
 		req.Host = test.host
 		req.SetBasicAuth("AWS", test.password)
 		resp := must[*http.Response](t)(http.DefaultClient.Do(req))
@@ -352,7 +352,7 @@ func TestManifestRules(t *testing.T) {
 	h.want(put("v2", []byte(`{"schemaVersion":2,"manifests":[{"digest":"`+zeros+`","size":1}]}`), typeOCIIndex), 404, "MANIFEST_BLOB_UNKNOWN")
 	h.want(h.do("GET", "/manifests/v2", nil), 404, "MANIFEST_UNKNOWN")
 	resp := h.do("HEAD", "/manifests/v1", nil)
-	if resp.StatusCode != 200 || resp.Header.Get("Docker-Content-Digest") != digest || resp.Header.Get("Content-Type") != typeDockerManifest || resp.ContentLength != int64(len(raw)) {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Docker-Content-Digest") != digest || resp.Header.Get("Content-Type") != typeDockerManifest || resp.ContentLength != int64(len(raw)) {
 		t.Errorf("HEAD answers %d %v", resp.StatusCode, resp.Header)
 	}
 }
@@ -368,7 +368,7 @@ func TestImmutableTags(t *testing.T) {
 	must[*ecr.PutImageTagMutabilityOutput](t)(h.ecr.PutImageTagMutability(t.Context(), mutabilityInput(h.repository)))
 	err := remote.Write(h.tag("v1"), two, h.auth)
 	var refused *transport.Error
-	if !errors.As(err, &refused) || refused.StatusCode != 400 || refused.Errors[0].Code != "TAG_INVALID" ||
+	if !errors.As(err, &refused) || refused.StatusCode != http.StatusBadRequest || refused.Errors[0].Code != "TAG_INVALID" ||
 		refused.Errors[0].Message != "The image tag 'v1' already exists in the 'team/agent' repository and cannot be overwritten because the tag is immutable." {
 		t.Errorf("pushing to an immutable tag: %v", err)
 	}
@@ -487,7 +487,7 @@ func FuzzFindRoute(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, path string) {
 		r := &http.Request{Method: method}
-		r.URL = must[*http.Request](t)(http.NewRequest("GET", "/", nil)).URL
+		r.URL = must[*http.Request](t)(http.NewRequest(http.MethodGet, "/", nil)).URL
 		r.URL.Path = path
 		found, err := findRoute(r)
 		if err == nil && found.run == nil {

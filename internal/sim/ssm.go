@@ -246,7 +246,7 @@ func checkParameterNames(names []string) error {
 type parameterHistoryView struct {
 	Name             string
 	Type             string
-	KeyId            string `json:",omitempty"`
+	KeyID            string `json:"KeyId,omitempty"`
 	LastModifiedDate float64
 	LastModifiedUser string
 	Description      string `json:",omitempty"`
@@ -308,7 +308,7 @@ func historyPage(p *parameter, after int64, size int, decrypt bool) map[string]a
 			AllowedPattern: v.AllowedPattern, Version: v.Version, Labels: []string{}, Tier: v.Tier,
 			Policies: []string{}, DataType: "text"}
 		if v.Type == "SecureString" {
-			entry.KeyId = defaultParameterKey
+			entry.KeyID = defaultParameterKey
 		}
 		page = append(page, entry)
 	}

@@ -14,7 +14,7 @@ type putParameterInput struct {
 	Description    string
 	Value          string
 	Type           string
-	KeyId          string
+	KeyID          string `json:"KeyId"`
 	Overwrite      bool
 	AllowedPattern string
 	Tags           []map[string]any
@@ -121,9 +121,9 @@ func (in *putParameterInput) next(p *parameter) (parameterVersion, error) {
 	case last.Type != "" && v.Type != last.Type:
 		return v, faultf(http.StatusBadRequest, "HierarchyTypeMismatchException",
 			"Parameter Store doesn't support changing a parameter type from %s to %s. Create a new, unique parameter.", last.Type, v.Type)
-	case v.Type != "SecureString" && in.KeyId != "":
+	case v.Type != "SecureString" && in.KeyID != "":
 		return v, ssmInvalid("KeyId is required for SecureString type parameter only.")
-	case in.KeyId != "" && in.KeyId != defaultParameterKey:
+	case in.KeyID != "" && in.KeyID != defaultParameterKey:
 		return v, faultf(http.StatusBadRequest, "InvalidKeyId", "the local cloud has no KMS: the only key is %s", defaultParameterKey)
 	}
 	var err error
