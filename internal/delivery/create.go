@@ -79,9 +79,9 @@ func (r *run) adopt(ctx context.Context, name string) error {
 // update takes from the live runtime.
 func (r *run) creation(name string) (Document, error) {
 	base := object{
-		{"agentRuntimeName", json.RawMessage(strconv.Quote(name))},
-		{"roleArn", json.RawMessage(strconv.Quote(r.Target.ExecutionRole))},
-		{"networkConfiguration", json.RawMessage(`{"networkMode":"PUBLIC"}`)},
+		{name: "agentRuntimeName", value: json.RawMessage(strconv.Quote(name))},
+		{name: "roleArn", value: json.RawMessage(strconv.Quote(r.Target.ExecutionRole))},
+		{name: "networkConfiguration", value: json.RawMessage(`{"networkMode":"PUBLIC"}`)},
 	}
 	if r.Target.Compute == Instances {
 		base = base.without("networkConfiguration") // the capacity provider has one

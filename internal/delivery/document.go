@@ -59,10 +59,12 @@ func present(raw json.RawMessage) bool {
 	return len(raw) > 0 && !bytes.Equal(bytes.TrimSpace(raw), []byte("null"))
 }
 
-// member is one member of a JSON object, its value as it was written.
+// member is one member of a JSON object, its name and value as they were
+// written.
 type member struct {
-	name  string
-	value json.RawMessage
+	name    string
+	value   json.RawMessage
+	written []byte // the name with its quotes; nil for one of our own
 }
 
 // object is a JSON object that keeps the order and the bytes of its members.
@@ -70,20 +72,22 @@ type object []member
 
 func parseObject(raw json.RawMessage) (object, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
-	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') || !json.Valid(raw) {
 		return nil, errors.New("not a JSON object")
 	}
 	var o object
 	for dec.More() {
+		start := dec.InputOffset()
 		name, err := dec.Token()
 		if err != nil {
 			return nil, err
 		}
+		written := bytes.TrimLeft(raw[start:dec.InputOffset()], ", \t\r\n")
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
 			return nil, err
 		}
-		o = append(o, member{name.(string), value})
+		o = append(o, member{name.(string), value, written})
 	}
 	return o, nil
 }
@@ -104,7 +108,7 @@ func (o object) set(name string, value json.RawMessage) object {
 			return o
 		}
 	}
-	return append(o, member{name, value})
+	return append(o, member{name: name, value: value})
 }
 
 func (o object) without(names ...string) object {
@@ -128,8 +132,10 @@ func (o object) raw() json.RawMessage {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, _ := json.Marshal(m.name) // a string always encodes
-		b.Write(name)
+		if m.written == nil {
+			m.written, _ = json.Marshal(m.name) // a string always encodes
+		}
+		b.Write(m.written)
 		b.WriteByte(':')
 		b.Write(m.value)
 	}

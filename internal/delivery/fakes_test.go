@@ -345,8 +345,8 @@ func (w *world) makeVersion(body Document) int {
 		}
 	}
 	n := len(w.versions) + 1
-	o = append(object{{"agentRuntimeArn", quoted(testARN)}, {"agentRuntimeId", quoted(testID)}, {"agentRuntimeName", quoted("helper_dev")},
-		{"agentRuntimeVersion", quoted(strconv.Itoa(n))}, {"status", quoted("READY")}, {"createdAt", quoted("2026-11-01T00:00:00Z")}}, o...)
+	o = append(object{{name: "agentRuntimeArn", value: quoted(testARN)}, {name: "agentRuntimeId", value: quoted(testID)}, {name: "agentRuntimeName", value: quoted("helper_dev")},
+		{name: "agentRuntimeVersion", value: quoted(strconv.Itoa(n))}, {name: "status", value: quoted("READY")}, {name: "createdAt", value: quoted("2026-11-01T00:00:00Z")}}, o...)
 	w.versions = append(w.versions, o.raw())
 	w.status, w.failure, w.busy = "UPDATING", "", max(w.polls, 1)
 	return n

@@ -15,6 +15,7 @@ const (
 	pollGrowth    = 1.3
 	maxPoll       = 10 * time.Second
 	heartbeatEach = 15 * time.Second
+	lookTimeout   = 30 * time.Second // one look that hangs is not the end of the wait
 )
 
 // deadlineError says what was waited for in vain. It is a state of the world,
@@ -41,7 +42,7 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 	start, beat := d.now(), d.now()
 	last, interval := "nothing", pollInterval
 	for {
-		done, seen, err := look(timed)
+		done, seen, err := lookOnce(timed, look)
 		if err == nil {
 			last = seen
 		}
@@ -60,6 +61,12 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 		}
 		interval = min(time.Duration(float64(interval)*pollGrowth), maxPoll)
 	}
+}
+
+func lookOnce(ctx context.Context, look probe) (bool, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return look(ctx)
 }
 
 // pause sleeps about d (half of it is jitter), or until the context ends.
