@@ -188,7 +188,9 @@ func readList(form url.Values, name string) []string {
 
 // roleXML is a role in an answer.
 type roleXML struct {
-	Path, RoleName, RoleId, Arn, CreateDate, AssumeRolePolicyDocument string
+	Path, RoleName, Arn, CreateDate, AssumeRolePolicyDocument string
+
+	RoleID string `xml:"RoleId"`
 
 	Description        string `xml:",omitempty"`
 	MaxSessionDuration int
@@ -196,7 +198,7 @@ type roleXML struct {
 }
 
 func (r role) xml() roleXML {
-	x := roleXML{Path: r.Path, RoleName: r.Name, RoleId: r.ID, Arn: r.ARN(), CreateDate: isoTime(r.Created),
+	x := roleXML{Path: r.Path, RoleName: r.Name, RoleID: r.ID, Arn: r.ARN(), CreateDate: isoTime(r.Created),
 		AssumeRolePolicyDocument: uriEncode(r.Trust, false), Description: r.Description,
 		MaxSessionDuration: int(r.MaxSession.Seconds())}
 	if r.Tags != nil {

@@ -42,12 +42,13 @@ func checkTrust(document string) error {
 			}
 		}
 		if trustsGitHub(s) && !looksAtSubject(s) {
-			return malformed("A role that trusts %s needs a condition on token.actions.githubusercontent.com:sub", trust.GitHubIssuer)
+			return malformed("A role that trusts %s needs a condition on %s:sub", Issuer, gitHubHost)
 		}
 	}
 	return nil
 }
 
+// gitHubHost is GitHub's issuer as provider ARNs and condition keys name it.
 const gitHubHost = "token.actions.githubusercontent.com"
 
 // trustsGitHub says whether an Allow statement names GitHub's provider, with

@@ -110,7 +110,7 @@ func (c *Cloud) getProvider(k *call) (any, error) {
 		return nil, err
 	}
 	return struct {
-		Url            string
+		URL            string `xml:"Url"`
 		ClientIDList   xmlList[string]
 		ThumbprintList xmlList[string]
 		CreateDate     string

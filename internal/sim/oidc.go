@@ -16,11 +16,13 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/slipway-cd/slipway/internal/trust"
 )
 
 // Issuer is the issuer of GitHub's tokens. The local cloud issues under the
 // same name, with a key of its own.
-const Issuer = "https://token.actions.githubusercontent.com"
+const Issuer = trust.GitHubIssuer
 
 // issuerKey is the key that signs GitHub's tokens.
 type issuerKey struct {

@@ -20,7 +20,11 @@ func (c *Cloud) stsOperations() map[string]func(*call) (any, error) {
 }
 
 func (c *Cloud) getCallerIdentity(k *call) (any, error) {
-	return struct{ Arn, UserId, Account string }{k.principal.arn, k.principal.id, k.principal.account}, nil
+	return struct {
+		Arn     string
+		UserID  string `xml:"UserId"`
+		Account string
+	}{k.principal.arn, k.principal.id, k.principal.account}, nil
 }
 
 var (
@@ -79,8 +83,14 @@ func (c *Cloud) assumeRoleWithWebIdentity(k *call) (any, error) {
 }
 
 func webIdentityResult(key accessKey, claims *Claims, providerARN string) any {
-	type credentials struct{ AccessKeyId, SecretAccessKey, SessionToken, Expiration string }
-	type user struct{ AssumedRoleId, Arn string }
+	type credentials struct {
+		AccessKeyID                               string `xml:"AccessKeyId"`
+		SecretAccessKey, SessionToken, Expiration string
+	}
+	type user struct {
+		AssumedRoleID string `xml:"AssumedRoleId"`
+		Arn           string
+	}
 	return struct {
 		Credentials                 credentials
 		SubjectFromWebIdentityToken string
