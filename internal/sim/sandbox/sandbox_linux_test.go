@@ -1,27 +1,58 @@
 package sandbox
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "sandbox-init" {
 		os.Exit(Init(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "run-agent" {
+		os.Exit(runAgent(os.Args[2], os.Args[3]))
+	}
 	os.Exit(m.Run())
+}
+
+// runAgent is a program that starts an agent and then waits to be killed. It
+// prints the sandbox's first process.
+func runAgent(root, scratch string) int {
+	r := &Runner{Init: []string{os.Args[0], "sandbox-init"}}
+	_, err := r.Start(context.Background(), Agent{Root: root, Scratch: scratch, Args: []string{"agent", "sleep"}, Port: 8080})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	children, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		return 1
+	}
+	for _, name := range children {
+		raw, _ := os.ReadFile(name) // a thread that has ended has none
+		fmt.Print(string(raw))
+	}
+	fmt.Println()
+	select {} //nolint:revive // until it is killed
 }
 
 // agentBinary builds the test's agent once.
@@ -270,6 +301,82 @@ func TestAgentExitCode(t *testing.T) {
 	<-p.Done()
 	if p.End() != "exit status 3" || !strings.Contains(out.String(), "ModuleNotFoundError") {
 		t.Errorf("%s: %q", p.End(), out)
+	}
+}
+
+func TestAgentDiesWithAKilledProgram(t *testing.T) {
+	namespacesOf(t)
+	cmd := exec.Command(os.Args[0], "run-agent", agentRoot(t), filepath.Join(t.TempDir(), "scratch"))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatalf("the program says %q", line)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n != 1 {
+			t.Fatalf("the sandbox is still there: %d, %v", n, err)
+		}
+		return
+	}
+}
+
+func TestDocker(t *testing.T) {
+	b, err := newDocker(t.Context(), t.Name())
+	if err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	out := &output{}
+	a := newAgent(t, out)
+	raw, err := os.ReadFile(filepath.Join(a.Root, "bin/agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Digest, a.Platform, a.Env = fmt.Sprintf("test:%x", sha256.Sum256(raw)), "linux/"+runtime.GOARCH, []string{"REVISION=abc", "PATH=/bin", "QUOTED=\"a b\" $x"}
+	one := startAgentOf(t, b, a)
+	if got := ask(t, one, "read", "/etc/hostname"); !strings.Contains(fmt.Sprint(got["text"]), "agent") || got["revision"] != "abc" {
+		t.Errorf("got %v", got)
+	}
+	if got := fmt.Sprint(ask(t, one, "env", "")["env"]); !strings.Contains(got, `QUOTED="a b" $x`) || strings.Contains(got, "DOCKER") {
+		t.Errorf("the environment is %s", got)
+	}
+	again, err := newDocker(t.Context(), t.Name()) // the next program of the same owner
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-one.Done()
+	a.Scratch = filepath.Join(t.TempDir(), "scratch")
+	two := startAgentOf(t, again, a)
+	ask(t, two, "", "")
+	two.Close()
+	if !strings.Contains(out.String(), "agent starts, revision abc") {
+		t.Errorf("the output is %q", out)
+	}
+	left, err := again.(*docker).output(t.Context(), "ps", "--all", "--quiet", "--filter", "label="+dockerLabel+"="+t.Name())
+	if err != nil || left != "" {
+		t.Errorf("containers are left: %s, %v", left, err)
 	}
 }
 
