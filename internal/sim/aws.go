@@ -105,13 +105,19 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 	entry := Call{Time: k.at, Principal: k.principal.arn, Service: k.op.service, Action: k.op.name,
 		Resource: k.resource, Method: r.Method, Path: r.URL.Path, Bytes: int64(len(body)),
 		Status: status, Allowed: true, RequestID: k.id}
-	if f := asFault(err); f != nil && (f.Status == http.StatusForbidden || k.principal.arn == "anonymous") {
+	if f := asFault(err); f != nil && (denies(f) || k.principal.arn == "anonymous") {
 		entry.Allowed, entry.Why = false, f.Code+": "+f.Message
 		if f.why != "" {
 			entry.Why += ": " + f.why
 		}
 	}
 	c.journal.add(entry)
+}
+
+// denies says whether a fault is a refusal of the caller. The JSON protocols
+// answer some of them with 400.
+func denies(f *fault) bool {
+	return f.Status == http.StatusForbidden || strings.HasPrefix(f.Code, "AccessDenied")
 }
 
 func (c *Cloud) dispatch(k *call) (any, error) {
