@@ -65,9 +65,11 @@ type world struct {
 	// before and after run at a call's start and end, with its number among
 	// calls of that name. What after returns is an answer lost on its way.
 	before, after map[string]func(ctx context.Context, n int) error
-	writes        int
-	onWrite       func(n int, done bool)
-	lagging       map[string]int
+	// fault does so with every call, numbered among all.
+	fault   func(ctx context.Context, k int, name string, done bool) error
+	writes  int
+	onWrite func(n int, done bool)
+	lagging map[string]int
 }
 
 // newWorld has one runtime at version 1, made by other hands: no record, an
@@ -127,8 +129,13 @@ func (w *world) call(ctx context.Context, name, on string, write bool, do func()
 	w.counts[name]++
 	n := w.counts[name]
 	w.ledger = append(w.ledger, strings.TrimSpace(name+" "+on))
-	before, after := w.before[name], w.after[name]
+	before, after, fault, k := w.before[name], w.after[name], w.fault, len(w.ledger)
 	w.mu.Unlock()
+	if fault != nil {
+		if err := fault(ctx, k, name, false); err != nil {
+			return err
+		}
+	}
 	if before != nil {
 		if err := before(ctx, n); err != nil {
 			return err
@@ -149,6 +156,9 @@ func (w *world) call(ctx context.Context, name, on string, write bool, do func()
 		w.dying(w.writes, true)
 	}
 	w.mu.Unlock()
+	if fault != nil && err == nil {
+		err = fault(ctx, k, name, true)
+	}
 	if after != nil && err == nil {
 		return after(ctx, n)
 	}

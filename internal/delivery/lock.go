@@ -51,24 +51,40 @@ func (l Lock) free(owner string, now time.Time) bool {
 func (d *Deliverer) acquire(ctx context.Context, want *Lock, settled bool) (left string, err error) {
 	for try := 1; ; try++ {
 		err = d.putLock(ctx, *want, false)
-		if !errors.Is(err, ErrExists) {
+		switch {
+		case err == nil:
+			return "", nil
+		case errors.Is(err, ErrExists):
+			held, readErr := d.readLock(ctx)
+			if readErr == nil {
+				return d.takeIfFree(ctx, want, *held, settled)
+			}
+			err = readErr // where it is not there: released this moment
+		}
+		again := (transient(err) || errors.Is(err, ErrNotFound)) && try < lockTries
+		if !again || pause(ctx, time.Duration(try)*pollInterval) != nil {
+			if transient(err) || ctx.Err() != nil {
+				d.release(ctx, want.Nonce) // it may be ours: an answer was lost
+			}
 			return "", err
 		}
-		held, err := d.readLock(ctx)
-		if errors.Is(err, ErrNotFound) && try < lockTries {
-			continue // released this moment
-		}
-		if err != nil {
-			return "", err
-		}
-		if !held.free(want.Owner, d.now()) {
-			return "", d.lockedError(*held)
-		}
-		if !settled {
-			want.Previous = held.Previous
-		}
-		return held.Left, d.takeOver(ctx, *want)
 	}
+}
+
+func (d *Deliverer) takeIfFree(ctx context.Context, want *Lock, held Lock, settled bool) (left string, err error) {
+	switch {
+	case held.Nonce == want.Nonce: // ours: the answer was lost
+		return "", nil
+	case !held.free(want.Owner, d.now()):
+		return "", d.lockedError(held)
+	case !settled:
+		want.Previous = held.Previous
+	}
+	if err := d.takeOver(ctx, *want); err != nil {
+		d.leave(ctx, *want, "a delivery that took over from another one did not begin; "+held.Left)
+		return "", err
+	}
+	return held.Left, nil
 }
 
 // takeOver overwrites a lock that is free, and looks whether somebody else
@@ -78,14 +94,10 @@ func (d *Deliverer) takeOver(ctx context.Context, want Lock) error {
 		return err
 	}
 	now, err := d.readLock(ctx)
-	if err != nil {
-		d.release(ctx, want.Nonce)
-		return err
+	if err == nil && now.Nonce != want.Nonce {
+		err = d.lockedError(*now)
 	}
-	if now.Nonce != want.Nonce {
-		return d.lockedError(*now)
-	}
-	return nil
+	return err
 }
 
 func (d *Deliverer) putLock(ctx context.Context, l Lock, overwrite bool) error {
@@ -124,12 +136,9 @@ func (d *Deliverer) readLock(ctx context.Context) (*Lock, error) {
 // release gives the lock back if it is still ours. It runs after the verdict,
 // whatever became of ctx, so a failure is a warning.
 func (d *Deliverer) release(ctx context.Context, nonce string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
-	defer cancel()
-	held, err := d.readLock(ctx)
-	if err == nil && held.Nonce == nonce {
-		err = d.Parameters.DeleteParameter(ctx, d.Target.Parameter("lock"))
-	}
+	err := d.onLock(ctx, nonce, func(ctx context.Context) error {
+		return d.Parameters.DeleteParameter(ctx, d.Target.Parameter("lock"))
+	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		d.warn("the lock %s could not be released: %v; it expires by itself", d.Target.Parameter("lock"), err)
 	}
@@ -138,16 +147,24 @@ func (d *Deliverer) release(ctx context.Context, nonce string) {
 // leave marks the lock of an unfinished delivery, if it is still ours: it
 // holds nobody up, and tells the next deployer where things stand.
 func (d *Deliverer) leave(ctx context.Context, l Lock, where string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
-	defer cancel()
-	held, err := d.readLock(ctx)
-	if err == nil && held.Nonce == l.Nonce {
-		l.Left = excerpt([]byte(where)) // a parameter holds 4 KB
-		err = d.putLock(ctx, l, true)
-	}
+	l.Left = excerpt([]byte(where)) // a parameter holds 4 KB
+	err := d.onLock(ctx, l.Nonce, func(ctx context.Context) error { return d.putLock(ctx, l, true) })
 	if err != nil {
 		d.warn("the lock %s could not be marked: %v", d.Target.Parameter("lock"), err)
 	}
+}
+
+// onLock does a last thing to the lock that has nonce, and nothing to another.
+// It tries as long as parting allows.
+func (d *Deliverer) onLock(ctx context.Context, nonce string, do func(context.Context) error) error {
+	ctx = context.WithoutCancel(ctx)
+	return d.wait(ctx, "the lock", parting, func(ctx context.Context) (bool, string, error) {
+		held, err := d.readLock(ctx)
+		if err == nil && held.Nonce == nonce {
+			err = do(ctx)
+		}
+		return err == nil, "no answer", err
+	})
 }
 
 // tidy removes what a finished delivery left of its lock when it was killed

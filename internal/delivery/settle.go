@@ -20,7 +20,7 @@ func (r *run) settle(ctx context.Context, stage string, cause error) (Outcome, e
 	default:
 		err = r.interrupted(stage)
 	}
-	if r.lock != nil && r.unfinished(stage, KindOf(err)) {
+	if r.lock != nil && (r.unfinished(stage, KindOf(err)) || !r.begun() && r.orphan()) {
 		r.leave(ctx, *r.lock, lastWord(err))
 		r.lock = nil
 	}
@@ -40,6 +40,12 @@ func (r *run) unfinished(stage string, kind Kind) bool {
 		return stage == StageUpdate && r.updated // our version came after theirs, and serves
 	}
 	return false
+}
+
+// orphan says whether what served when this delivery began was left there,
+// unverified, by one that was killed or interrupted.
+func (r *run) orphan() bool {
+	return r.lock != nil && r.from != "" && (r.good == nil || r.good.Version != r.from)
 }
 
 func lastWord(err error) string {
@@ -200,7 +206,10 @@ func (r *run) interrupted(stage string) error {
 }
 
 func (r *run) untouched() string {
-	if r.good == nil {
+	switch {
+	case r.orphan():
+		return fmt.Sprintf("version %s serves, left unverified by an earlier delivery; nothing was changed", r.from)
+	case r.good == nil:
 		return "nothing was changed"
 	}
 	return r.goodName() + " still serves"

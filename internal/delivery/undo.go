@@ -81,7 +81,7 @@ func (r *run) serves(ctx context.Context, cause error) (bool, error) {
 	if newer(e.LiveVersion, version) {
 		return false, fmt.Errorf("%w: DEFAULT serves version %s", errForeignVersion, e.LiveVersion)
 	}
-	coming := e.TargetVersion == version && !errors.Is(cause, errUpdateFailed)
+	coming := !errors.Is(cause, errUpdateFailed) // whatever DEFAULT says yet
 	return err == nil && (e.LiveVersion == version || coming), err
 }
 
