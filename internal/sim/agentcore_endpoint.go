@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 )
@@ -75,7 +74,7 @@ func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
 
 func (r *runtimeRecord) endpointCreated(e *endpointRecord) map[string]any {
 	return map[string]any{"agentRuntimeArn": r.arn(), "agentRuntimeEndpointArn": r.endpointARN(e.Name), "agentRuntimeId": r.ID,
-		"endpointName": e.Name, "createdAt": coreTime(e.Created), "status": r.endpointStatus(e), "targetVersion": fmt.Sprint(e.Target)}
+		"endpointName": e.Name, "createdAt": coreTime(e.Created), "status": r.endpointStatus(e), "targetVersion": strconv.Itoa(e.Target)}
 }
 
 // targetVersion is the version that a request names, or the newest: an
@@ -192,9 +191,9 @@ func (c *Cloud) endpointOf(k *call) (*runtimeRecord, *endpointRecord, error) {
 func (r *runtimeRecord) endpointItem(e *endpointRecord, whole bool) map[string]any {
 	item := map[string]any{"agentRuntimeArn": r.arn(), "agentRuntimeEndpointArn": r.endpointARN(e.Name),
 		"status": r.endpointStatus(e), "createdAt": coreTime(e.Created), "lastUpdatedAt": coreTime(e.Changed),
-		"targetVersion": fmt.Sprint(e.Target)}
+		"targetVersion": strconv.Itoa(e.Target)}
 	if e.Live != 0 {
-		item["liveVersion"] = fmt.Sprint(e.Live)
+		item["liveVersion"] = strconv.Itoa(e.Live)
 	}
 	if whole {
 		item["name"], item["id"] = e.Name, e.Name

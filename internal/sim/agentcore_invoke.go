@@ -229,10 +229,10 @@ func flow(w http.ResponseWriter, r io.Reader) error {
 		n, err := r.Read(buf)
 		if n > 0 {
 			if _, err := w.Write(buf[:n]); err != nil {
-				return nil // the caller has gone: nothing to tell it
+				return nil //nolint:nilerr // the caller has gone: nothing to tell it
 			}
 			if err := out.Flush(); err != nil {
-				return nil
+				return nil //nolint:nilerr // the same
 			}
 		}
 		if errors.Is(err, io.EOF) {

@@ -9,7 +9,7 @@ const (
 	patternRuntimeID = `[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}`
 	patternName      = `[a-zA-Z][a-zA-Z0-9_]{0,47}`
 	patternVersion   = `([1-9][0-9]{0,4})`
-	patternToken     = `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}`
+	patternToken     = `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}` //nolint:gosec // a pattern, no token
 	patternRole      = `arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+`
 	patternImage     = `(([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?|public\.ecr\.aws)/((?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*)(?::([^:@]{1,300}))?(?:@(.+))?`
 	patternTag       = `[a-zA-Z0-9\s._:/=+@-]*`

@@ -266,9 +266,8 @@ func (c *Cloud) stopSessions(match func(sessionKey) bool) int {
 }
 
 // closeAgents ends every agent. The cloud can go on: the next call starts one.
-func (c *Cloud) closeAgents() error {
+func (c *Cloud) closeAgents() {
 	c.stopSessions(func(sessionKey) bool { return true })
-	return nil
 }
 
 // agentsDir holds unpacked images and the agents' own layers.

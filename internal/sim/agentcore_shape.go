@@ -71,9 +71,9 @@ func invalidField(name, format string, args ...any) *fault {
 // shape checks one value.
 type shape func(c *check, path string, raw json.RawMessage)
 
-// text is a string of min to max characters that matches a pattern as a whole;
+// text is a string of least to most characters that matches a pattern as a whole;
 // an empty pattern matches everything.
-func text(min, max int, pattern string) shape {
+func text(least, most int, pattern string) shape {
 	var re *regexp.Regexp
 	if pattern != "" {
 		re = regexp.MustCompile(`^(?s:` + pattern + `)$`)
@@ -84,10 +84,10 @@ func text(min, max int, pattern string) shape {
 			return
 		}
 		switch n := utf8.RuneCountInString(s); {
-		case n < min:
-			c.fail(path, raw, fmt.Sprintf("Member must have length greater than or equal to %d", min))
-		case n > max:
-			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", path, max))
+		case n < least:
+			c.fail(path, raw, fmt.Sprintf("Member must have length greater than or equal to %d", least))
+		case n > most:
+			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", path, most))
 		case re != nil && !re.MatchString(s):
 			c.fail(path, raw, "Member must satisfy regular expression pattern: "+pattern)
 		}
@@ -110,18 +110,18 @@ func oneOf(values ...string) shape {
 	}
 }
 
-// number is an integer from min to max.
-func number(min, max int) shape {
+// number is an integer from least to most.
+func number(least, most int) shape {
 	return func(c *check, path string, raw json.RawMessage) {
 		var n int
 		if !into(c, path, raw, &n, "an integer") {
 			return
 		}
-		if n < min {
-			c.fail(path, raw, fmt.Sprintf("Member must have value greater than or equal to %d", min))
+		if n < least {
+			c.fail(path, raw, fmt.Sprintf("Member must have value greater than or equal to %d", least))
 		}
-		if n > max {
-			c.fail(path, raw, fmt.Sprintf("Member must have value less than or equal to %d", max))
+		if n > most {
+			c.fail(path, raw, fmt.Sprintf("Member must have value less than or equal to %d", most))
 		}
 	}
 }
@@ -134,15 +134,15 @@ func boolean(c *check, path string, raw json.RawMessage) {
 // anything is a value that is documented too little to be checked.
 func anything(*check, string, json.RawMessage) {}
 
-// list has min to max elements.
-func list(min, max int, element shape) shape {
+// list has least to most elements.
+func list(least, most int, element shape) shape {
 	return func(c *check, path string, raw json.RawMessage) {
 		var values []json.RawMessage
 		if !into(c, path, raw, &values, "a list") {
 			return
 		}
-		if len(values) < min || len(values) > max {
-			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length between %d and %d", path, min, max))
+		if len(values) < least || len(values) > most {
+			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length between %d and %d", path, least, most))
 		}
 		for i, v := range values {
 			element(c, fmt.Sprintf("%s.%d.member", path, i+1), v)
@@ -150,15 +150,15 @@ func list(min, max int, element shape) shape {
 	}
 }
 
-// dictionary has at most max entries.
-func dictionary(max int, key, value shape) shape {
+// dictionary has at most that many entries.
+func dictionary(most int, key, value shape) shape {
 	return func(c *check, path string, raw json.RawMessage) {
 		var values document
 		if !into(c, path, raw, &values, "a map") {
 			return
 		}
-		if len(values) > max {
-			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", path, max))
+		if len(values) > most {
+			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", path, most))
 		}
 		for _, name := range sortedKeys(values) {
 			quoted, err := json.Marshal(name)

@@ -278,7 +278,7 @@ func (r *runtimeRecord) status(v *versionRecord) string {
 
 // busy refuses a change while another is under way.
 func (r *runtimeRecord) busy() error {
-	status := ""
+	var status string
 	switch {
 	case r.Deleted != nil:
 		status = statusDeleting

@@ -110,7 +110,8 @@ func (c *Cloud) Close() error {
 	if c.store == nil {
 		return nil
 	}
-	err := errors.Join(c.closeAgents(), c.journal.close())
+	c.closeAgents()
+	err := c.journal.close()
 	if c.temp {
 		err = errors.Join(err, os.RemoveAll(c.Dir))
 	}
@@ -123,7 +124,8 @@ func (c *Cloud) Reset() error {
 	if err := c.Open(); err != nil {
 		return err
 	}
-	return errors.Join(c.closeAgents(), c.resetAgents(), c.resetRegistry(), c.store.deleteAll(keepOnReset), c.journal.reset())
+	c.closeAgents()
+	return errors.Join(c.resetAgents(), c.resetRegistry(), c.store.deleteAll(keepOnReset), c.journal.reset())
 }
 
 func (c *Cloud) now() time.Time {

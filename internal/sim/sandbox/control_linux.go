@@ -121,11 +121,12 @@ func (p passed) close() {
 }
 
 func dialInside(port int) (string, passed) {
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), dialLimit)
+	dialer := net.Dialer{Timeout: dialLimit}
+	conn, err := dialer.DialContext(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return err.Error(), passed{}
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // the copy lives on
 	f, err := conn.(*net.TCPConn).File()
 	if err != nil {
 		return err.Error(), passed{}

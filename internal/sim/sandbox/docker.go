@@ -80,7 +80,7 @@ func (d *docker) start(ctx context.Context, a Agent) (*Process, error) {
 	if err := os.MkdirAll(a.Scratch, 0o700); err != nil {
 		return nil, fmt.Errorf("making the agent's directory: %w", err)
 	}
-	p, err := d.run(ctx, a, image)
+	p, err := d.run(a, image) //nolint:contextcheck // the agent outlives its start
 	if err != nil {
 		return nil, errors.Join(err, RemoveTree(a.Scratch))
 	}
@@ -98,9 +98,9 @@ func (d *docker) load(ctx context.Context, a Agent) (string, error) {
 	var complaint bytes.Buffer
 	cmd.Stdin, cmd.Stderr = read, &complaint
 	var packing sync.WaitGroup
-	packing.Go(func() { write.CloseWithError(pack(a.Root, write)) })
+	packing.Go(func() { _ = write.CloseWithError(pack(a.Root, write)) })
 	err := cmd.Run()
-	read.CloseWithError(errors.New("docker import has ended"))
+	_ = read.CloseWithError(errors.New("docker import has ended"))
 	packing.Wait()
 	if err != nil {
 		return "", fmt.Errorf("docker import: %w: %s", err, strings.TrimSpace(complaint.String()))
@@ -119,7 +119,7 @@ func pack(root string, to io.Writer) error {
 
 // run starts the container and finds its port. The agent's environment goes
 // through a file: arguments can be read by everybody.
-func (d *docker) run(ctx context.Context, a Agent, image string) (*Process, error) {
+func (d *docker) run(a Agent, image string) (*Process, error) {
 	for _, e := range a.Env {
 		if strings.ContainsAny(e, "\n\r") {
 			name, _, _ := strings.Cut(e, "=")
@@ -144,7 +144,7 @@ func (d *docker) run(ctx context.Context, a Agent, image string) (*Process, erro
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(d.command, append(append(args, image), a.Args[1:]...)...)
+	cmd := exec.Command(d.command, append(append(args, image), a.Args[1:]...)...) //nolint:noctx // the agent outlives its start
 	cmd.Stdout, cmd.Stderr = write, write
 	err = errors.Join(cmd.Start(), write.Close())
 	if err != nil {

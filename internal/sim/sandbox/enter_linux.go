@@ -138,7 +138,7 @@ func loopbackUp() error {
 	if err != nil {
 		return fmt.Errorf("bringing the loopback interface up: %w", err)
 	}
-	defer unix.Close(s)
+	defer func() { _ = unix.Close(s) }()
 	lo, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err

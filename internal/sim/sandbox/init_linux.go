@@ -32,7 +32,7 @@ func Init([]string) int {
 		fmt.Fprintln(os.Stderr, "not started as the first process of a sandbox:", err)
 		return 1
 	}
-	defer control.Close()
+	defer func() { _ = control.Close() }()
 	pid, err := setUp()
 	if err != nil {
 		_, _ = control.Write([]byte(err.Error())) // nobody else to tell

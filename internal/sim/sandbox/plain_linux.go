@@ -42,7 +42,7 @@ func (b *plain) start(ctx context.Context, a Agent) (*Process, error) {
 		b.current.Close()
 		b.current = nil
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port)))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("an agent without a network of its own needs port %d of this machine: %w", a.Port, err)
 	}
@@ -51,7 +51,7 @@ func (b *plain) start(ctx context.Context, a Agent) (*Process, error) {
 	}
 	c := configOf(a)
 	c.Plain = true
-	p, err := supervise(ctx, exec.Command(b.init[0], b.init[1:]...), c, a)
+	p, err := supervise(ctx, exec.Command(b.init[0], b.init[1:]...), c, a) //nolint:noctx // the agent outlives its start
 	b.current = p
 	return p, err
 }
@@ -116,7 +116,7 @@ func staticProgram(root string, c initConfig) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("without namespaces or Docker, only static programs can be run; %s: %w", name, err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		for _, p := range f.Progs {
 			if p.Type == elf.PT_INTERP {
 				return "", fmt.Errorf("without namespaces or Docker, only static programs can be run; %s is linked dynamically", name)
@@ -133,7 +133,7 @@ func within(dir, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	u := &unpacker{root: root}
 	resolved, err := u.resolve(name)
 	if err != nil {

@@ -94,7 +94,7 @@ func (n *namespaces) start(ctx context.Context, a Agent) (*Process, error) {
 func (n *namespaces) run(ctx context.Context, a Agent, probe bool) (*Process, error) {
 	c := configOf(a)
 	c.Probe, c.Mapped = probe, n.mapped
-	cmd := exec.Command(n.init[0], n.init[1:]...)
+	cmd := exec.Command(n.init[0], n.init[1:]...) //nolint:noctx // the agent outlives its start
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
 			unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,

@@ -40,7 +40,7 @@ func runAgent(root, scratch string) int {
 	r := &Runner{Init: []string{os.Args[0], "sandbox-init"}}
 	_, err := r.Start(context.Background(), Agent{Root: root, Scratch: scratch, Args: []string{"agent", "sleep"}, Port: 8080})
 	if err != nil {
-		fmt.Println(err)
+		_, _ = os.Stdout.WriteString(err.Error())
 		return 1
 	}
 	children, err := filepath.Glob("/proc/self/task/*/children")
@@ -49,10 +49,10 @@ func runAgent(root, scratch string) int {
 	}
 	for _, name := range children {
 		raw, _ := os.ReadFile(name) // a thread that has ended has none
-		fmt.Print(string(raw))
+		_, _ = os.Stdout.Write(raw)
 	}
-	fmt.Println()
-	select {} //nolint:revive // until it is killed
+	_, _ = os.Stdout.WriteString("\n")
+	select {} // until it is killed
 }
 
 // agentBinary builds the test's agent once.
@@ -203,7 +203,7 @@ func TestAgentHasEverythingOfItsOwn(t *testing.T) {
 		t.Errorf("the environment is %s", env)
 	}
 	listing := fmt.Sprint(ask(t, one, "list", "/proc")["names"])
-	if strings.Contains(listing, fmt.Sprint(os.Getpid())) && os.Getpid() > 1000 {
+	if strings.Contains(listing, strconv.Itoa(os.Getpid())) && os.Getpid() > 1000 {
 		t.Error("the agent sees this process")
 	}
 	host, err := net.Listen("tcp", "127.0.0.1:0")

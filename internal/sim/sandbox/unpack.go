@@ -39,7 +39,7 @@ func Unpack(ctx context.Context, dir string, layers []Layer, limit int64) error 
 	if err != nil {
 		return fmt.Errorf("unpacking an image: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	u := &unpacker{root: root, left: limit, entries: maxEntries, owners: os.Geteuid() == 0, modes: make(map[string]fs.FileMode)}
 	for _, l := range layers {
 		if err := u.layer(ctx, l); err != nil {
@@ -158,7 +158,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader, made map[string]bool)
 // directory.
 func (u *unpacker) write(h *tar.Header, content io.Reader, target string) error {
 	mode := h.FileInfo().Mode()
-	if old, err := u.root.Lstat(target); err == nil && !(h.Typeflag == tar.TypeDir && old.IsDir()) {
+	if old, err := u.root.Lstat(target); err == nil && (h.Typeflag != tar.TypeDir || !old.IsDir()) {
 		if err := u.root.RemoveAll(target); err != nil {
 			return err
 		}
@@ -338,7 +338,7 @@ func RemoveTree(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}
-	_ = fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+	_ = fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
 			_ = os.Chmod(path.Join(dir, name), 0o700) // RemoveAll says what could not be removed
 		}
