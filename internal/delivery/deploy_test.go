@@ -154,6 +154,14 @@ func TestDeploy(t *testing.T) {
 			w.built[rev("b")] = w.imageOf(rev("a"))
 		}, opts: func(o *DeployOptions) { o.Source.Revision = rev("b") },
 			writes: []string{putLock, pushOf("b"), putRelease, dropLock}},
+		{name: "another commit whose tag is there gets its record", world: func(t *testing.T, w *world) {
+			deployed(t, w)
+			w.keep(w.imageOf(rev("a")), rev("b"))
+		}, opts: func(o *DeployOptions) { o.Source.Revision = rev("b") }, writes: []string{putLock, putRelease, dropLock}},
+		{name: "users come by another endpoint now", world: func(t *testing.T, w *world) {
+			deployed(t, w)
+			w.endpointLive("2")
+		}, alter: func(d *Deliverer) { d.Target.Endpoint = "live" }, writes: []string{putLock, putRelease, dropLock}},
 		{name: "the record says another verdict", world: deployed,
 			alter:  func(d *Deliverer) { d.Target.Verify.Skip = true },
 			writes: nothing()}, // verified is more than unverified
@@ -331,6 +339,18 @@ func TestTakesLocksOver(t *testing.T) {
 			}
 		}}.run(t)
 	}
+}
+
+// TestStaleLock: the lock of a delivery that did arrive says nothing new.
+func TestStaleLock(t *testing.T) {
+	stale := func(t *testing.T, w *world) {
+		w.mustDeploy(t, "a")
+		raw, _ := json.Marshal(Lock{Nonce: "n1", Owner: "other", Expires: time.Now().Add(-1), Previous: &Pointer{Version: "1"}})
+		w.params["/helper/dev/lock"] = string(raw)
+		w.bad("b")
+	}
+	trial{name: "is not what to come back to", world: stale, opts: deployB, exit: 4, kind: KindRolledBack, says: []string{"aaaaaaa"}, after: servesA}.run(t)
+	trial{name: "is tidied away where there is nothing to do", world: stale, writes: []string{dropLock}}.run(t)
 }
 
 func TestCreate(t *testing.T) {

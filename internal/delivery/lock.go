@@ -39,7 +39,8 @@ const parting = 4 * time.Second
 // lockTries bounds how often a lock is found and gone again.
 const lockTries = 3
 
-// free says whether owner may take the lock over.
+// free says whether owner may take the lock over: its own in any case, also
+// where the answer to its putting was lost.
 func (l Lock) free(owner string, now time.Time) bool {
 	return l.Owner == owner || l.Left != "" || now.After(l.Expires)
 }
@@ -73,8 +74,6 @@ func (d *Deliverer) acquire(ctx context.Context, want *Lock, settled bool) (left
 
 func (d *Deliverer) takeIfFree(ctx context.Context, want *Lock, held Lock, settled bool) (left string, err error) {
 	switch {
-	case held.Nonce == want.Nonce: // ours: the answer was lost
-		return "", nil
 	case !held.free(want.Owner, d.now()):
 		return "", d.lockedError(held)
 	case !settled:

@@ -52,6 +52,9 @@ func (r *run) look(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.opts.Source.Dirty {
+		r.tag += "-dirty-<digest>"
+	}
 	r.report.Tags = []string{r.tag}
 	if r.there {
 		if err := r.inspectImage(ctx); err != nil {
@@ -92,7 +95,7 @@ func (r *run) planned(ctx context.Context) *Plan {
 	if !r.Target.Verify.Skip {
 		add(StageVerify, "=", "invoke the new version through DEFAULT in a fresh session")
 	}
-	if r.Target.Endpoint != "" {
+	if r.Target.Serving() != DefaultEndpoint {
 		add(StageEndpoint, "~", "move the endpoint %s to it", r.Target.Endpoint)
 	}
 	if r.Target.MovesLatest {

@@ -40,9 +40,6 @@ func (r *run) unserve(ctx context.Context, stage string, cause error) (Outcome, 
 	return r.undo(ctx, cause)
 }
 
-// newer says whether version a was made after version b.
-func newer(a, b string) bool { return len(a) > len(b) || len(a) == len(b) && a > b }
-
 // unmoved answers a failure after which the release before still serves. Where
 // the tag latest had to go first, it comes back.
 func (r *run) unmoved(ctx context.Context, stage string, cause error) error {
@@ -78,9 +75,6 @@ func (r *run) serves(ctx context.Context, cause error) (bool, error) {
 		return false, nil // it never came to that
 	}
 	version := r.report.Runtime.Version
-	if newer(e.LiveVersion, version) {
-		return false, fmt.Errorf("%w: DEFAULT serves version %s", errForeignVersion, e.LiveVersion)
-	}
 	coming := !errors.Is(cause, errUpdateFailed) // whatever DEFAULT says yet
 	return err == nil && (e.LiveVersion == version || coming), err
 }

@@ -244,6 +244,21 @@ func TestUpdateFails(t *testing.T) {
 				t.Errorf("lock %+v, wrote %v", o.lock(t), o.wrote())
 			}
 		}},
+		{name: "another update while it is verified", world: afterA(func(_ *testing.T, w *world) {
+			w.after["Invoke"] = func(context.Context, int) error { w.foreign(); return nil }
+		}), exit: 5, kind: KindSuperseded, says: []string{"DEFAULT serves version 4"}},
+		{name: "another release recorded since it was planned", world: afterA(func(t *testing.T, w *world) {
+			w.after["Push"] = func(context.Context, int) error {
+				w.params["/helper/dev/release"] = strings.Replace(w.params["/helper/dev/release"], rev("a"), rev("c"), 1)
+				return nil
+			}
+		}), exit: 5, kind: KindSuperseded, writes: []string{putLock, pushOf("b"), dropLock}},
+		{name: "a first release recorded since it was planned", world: func(t *testing.T, w *world) {
+			w.after["Push"] = func(context.Context, int) error {
+				w.params["/helper/dev/release"] = `{"schema":"slipway.release/v1","version":"1"}`
+				return nil
+			}
+		}, exit: 5, kind: KindSuperseded, writes: []string{putLock, pushOf("b"), dropLock}},
 		{name: "a newer delivery serves before latest moves", world: afterA(func(_ *testing.T, w *world) {
 			w.after["Invoke"] = func(context.Context, int) error {
 				w.before["Resolve"] = nil
@@ -333,6 +348,9 @@ func TestNamedEndpoint(t *testing.T) {
 				return nil
 			}
 		}), exit: 6, kind: KindPerson, says: []string{"live serves version 3"}},
+		{name: "and does not serve there any more", world: served(behindLive, func(_ *testing.T, w *world) {
+			w.verdicts["live "+w.digestOf("a")] = Answer{Status: 424}
+		}), exit: 6, kind: KindPerson, says: []string{"live serves version 2"}},
 		{name: "it can't be moved", world: served(func(_ *testing.T, w *world) {
 			w.before["MoveEndpoint"] = func(context.Context, int) error { return remote(ErrDenied, 403, "AccessDeniedException") }
 		}), exit: 1, kind: KindFailed, after: stillA},
@@ -444,6 +462,9 @@ func TestTimeIsUp(t *testing.T) {
 				}
 				return hang(w, call)
 			}, after: func(t *testing.T, o *outcome) {
+				if call == "Tag" && strings.Contains(o.text(), "unverified") {
+					t.Errorf("what is verified is called unverified: %s", o.text())
+				}
 				if took := o.dep.Elapsed; took > time.Minute+10*time.Second {
 					t.Errorf("took %s", took)
 				}
