@@ -204,7 +204,7 @@ func TestDeploy(t *testing.T) {
 				t.Errorf("previous %+v", p)
 			}
 		}},
-		{name: "an interrupt after the last write changes nothing", world: func(_ *testing.T, w *world) {},
+		{name: "an interrupt after the last write changes nothing",
 			ctx: func(w *world) context.Context { return w.interruptAfter("PutParameter", 3) }, writes: whole},
 		{name: "in another environment's turn, out of order", alter: func(d *Deliverer) { d.Target.After = "stg" },
 			opts: func(o *DeployOptions) { o.OutOfOrder = true }, writes: whole},
@@ -434,6 +434,22 @@ func TestPlanWritesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPlanEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for call, want := range map[string]Kind{"Parameter": KindInterrupted, "Login": KindInterrupted, "": KindDenied} {
+			w := newWorld(t)
+			d, _ := w.deliverer("me")
+			ctx := w.interruptIn(call)
+			if call == "" {
+				w.before["Get"] = func(context.Context, int) error { return remote(ErrDenied, 403, "AccessDeniedException") }
+			}
+			if _, err := d.Plan(ctx, commit("a")); KindOf(err) != want {
+				t.Errorf("%s: %v", call, err)
+			}
+		}
+	})
 }
 
 // endpointLive adds a named endpoint at a version.

@@ -48,16 +48,16 @@ func TestEditIsLossless(t *testing.T) {
 	for seed := range uint64(500) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		unknown := map[string]string{}
-		doc := `{"agentRuntimeId":"x","status":"READY"`
+		doc := []byte(`{"agentRuntimeId":"x","status":"READY"`)
 		for i := range rng.IntN(6) {
 			name := fmt.Sprintf("unheardOf<%d>", i)
 			unknown[name] = randomValue(rng, 0)
-			doc += fmt.Sprintf("\n, %q: %s", name, unknown[name])
+			doc = fmt.Appendf(doc, "\n, %q: %s", name, unknown[name])
 		}
 		inner := randomValue(rng, 0)
-		doc += fmt.Sprintf(`,"environmentVariables":{"KEEP":"a<b","OWN":"old"},"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"old","new":%s}}}`, inner)
+		doc = fmt.Appendf(doc, `,"environmentVariables":{"KEEP":"a<b","OWN":"old"},"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"old","new":%s}}}`, inner)
 		settings := Document(`{"environmentVariables":{"OWN":"new"},"lifecycleConfiguration":{"maxLifetime":60}}`)
-		body, dropped, err := edit(Document(doc), settings, testURI)
+		body, dropped, err := edit(doc, settings, testURI)
 		if err != nil || len(dropped) > 0 || !json.Valid(body) {
 			t.Fatalf("%s: %v, dropped %v: %s", doc, err, dropped, body)
 		}

@@ -1,11 +1,9 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -373,7 +371,7 @@ func (w *world) foreign() {
 	e.TargetVersion, e.LiveVersion = strconv.Itoa(len(w.versions)), strconv.Itoa(len(w.versions))
 }
 
-func (w *world) Endpoint(ctx context.Context, id, name string) (e Endpoint, err error) {
+func (w *world) Endpoint(ctx context.Context, _, name string) (e Endpoint, err error) {
 	err = w.call(ctx, "Endpoint", name, false, func() error {
 		p := w.endpoints[name]
 		if p == nil {
@@ -505,163 +503,4 @@ func (w *world) DeleteParameter(ctx context.Context, name string) error {
 		delete(w.params, name)
 		return nil
 	})
-}
-
-// fakeImage is an OCI image of a manifest and a few small blobs.
-type fakeImage struct {
-	raw    []byte
-	digest string
-	blobs  map[string][]byte
-}
-
-func (i *fakeImage) Manifest(context.Context) ([]byte, string, error) {
-	return i.raw, "application/vnd.oci.image.manifest.v1+json", nil
-}
-
-func (i *fakeImage) Blob(_ context.Context, digest string) (io.ReadCloser, error) {
-	b, ok := i.blobs[digest]
-	if !ok {
-		return nil, notFound()
-	}
-	return io.NopCloser(bytes.NewReader(b)), nil
-}
-
-func blobsOf(img Image) map[string][]byte {
-	switch i := img.(type) {
-	case *fakeImage:
-		return i.blobs
-	case child:
-		return blobsOf(i.Image)
-	}
-	return nil
-}
-
-// shape is what preflight looks at.
-type shape struct {
-	os, arch, user string
-	layers         int
-	layerSize      int64
-}
-
-func newImage(os, arch, revision string) *fakeImage {
-	return shape{os: os, arch: arch, layers: 1, layerSize: 1000}.image(revision)
-}
-
-func (s shape) image(revision string) *fakeImage {
-	config := fmt.Appendf(nil, `{"os":%q,"architecture":%q,"config":{"User":%q,"Labels":{"org.opencontainers.image.revision":%q}}}`,
-		s.os, s.arch, s.user, revision)
-	m := ociManifest{Config: ociDescriptor{Digest: digestOf(config), Size: int64(len(config))}}
-	for range s.layers {
-		m.Layers = append(m.Layers, ociDescriptor{Digest: digestOf([]byte("layer")), Size: s.layerSize})
-	}
-	raw, _ := json.Marshal(m)
-	return &fakeImage{raw: raw, digest: digestOf(raw), blobs: map[string][]byte{m.Config.Digest: config}}
-}
-
-// index puts images into one, beside an attestation.
-func index(children ...*fakeImage) *fakeImage {
-	blobs := map[string][]byte{}
-	list := `{"digest":"sha256:0","platform":{"os":"unknown","architecture":"unknown"}}`
-	for _, c := range children {
-		for d, b := range c.blobs {
-			blobs[d] = b
-			if bytes.Contains(b, []byte(`"architecture"`)) {
-				var conf ociConfig
-				_ = json.Unmarshal(b, &conf)
-				list += fmt.Sprintf(`,{"digest":%q,"platform":{"os":%q,"architecture":%q}}`, c.digest, conf.OS, conf.Architecture)
-			}
-		}
-		blobs[c.digest] = c.raw
-	}
-	raw := []byte(`{"manifests":[` + list + `]}`)
-	return &fakeImage{raw: raw, digest: digestOf(raw), blobs: blobs}
-}
-
-// watch is what a delivery told while it ran.
-type watch struct {
-	mu     sync.Mutex
-	events []Event
-	times  []time.Time
-}
-
-func (o *watch) see(e Event) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.events, o.times = append(o.events, e), append(o.times, time.Now())
-}
-
-func (o *watch) told(kind EventKind, part string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, e := range o.events {
-		text := e.Text
-		for _, l := range e.Lines {
-			text += "\n" + l.Text
-		}
-		if e.Kind == kind && strings.Contains(text, part) {
-			return true
-		}
-	}
-	return false
-}
-
-// deliverer is one deployer of the world, a CI run by the name of owner.
-func (w *world) deliverer(owner string) (*Deliverer, *watch) {
-	o := &watch{}
-	return &Deliverer{Target: testTarget(), Actor: Actor{Name: owner, Run: "https://github.com/runs/" + owner, Owner: owner, CI: true},
-		Login: w, Builder: w, Repository: w, Publisher: w, Runtimes: w, Creator: w, Mover: w, Invoker: w, Logs: w, Parameters: w,
-		Observe: o.see}, o
-}
-
-func commit(letter string) DeployOptions {
-	return DeployOptions{Source: Source{Dir: ".", Revision: rev(letter)}, Platform: "linux/arm64"}
-}
-
-// mustDeploy delivers a commit that has to arrive.
-func (w *world) mustDeploy(t *testing.T, letter string) *Deployment {
-	t.Helper()
-	d, _ := w.deliverer("setup")
-	dep, err := d.Deploy(t.Context(), commit(letter))
-	if err != nil || dep.Outcome != Deployed {
-		t.Fatalf("deploying %s: %s, %v", letter, dep.Outcome, err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ledger, w.counts, w.writes = nil, map[string]int{}, 0
-	return dep
-}
-
-func (w *world) release(t testing.TB) *Release {
-	t.Helper()
-	value, ok := w.params["/helper/dev/release"]
-	if !ok {
-		return nil
-	}
-	var r Release
-	if err := json.Unmarshal([]byte(value), &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
-}
-
-func (w *world) lock(t testing.TB) *Lock {
-	t.Helper()
-	value, ok := w.params["/helper/dev/lock"]
-	if !ok {
-		return nil
-	}
-	var l Lock
-	if err := json.Unmarshal([]byte(value), &l); err != nil {
-		t.Fatal(err)
-	}
-	return &l
-}
-
-// serving is the digest that users get through an endpoint.
-func (w *world) serving(name string) string {
-	n, err := strconv.Atoi(w.endpoints[name].LiveVersion)
-	if err != nil {
-		return ""
-	}
-	return w.runs(w.versions[n-1])
 }

@@ -65,7 +65,7 @@ func faults() map[string]func(k int, cancel func()) func(context.Context, int, s
 // bad, with and without a named endpoint. Whatever comes of it, the exit code
 // is true, it ends in time, and the same command run again does its work.
 func TestFaultAnywhere(t *testing.T) {
-	for fault, make := range faults() {
+	for fault, befall := range faults() {
 		for _, story := range []string{"good", "bad", "good behind live", "bad behind live"} {
 			t.Run(fault+", "+story, func(t *testing.T) {
 				for k := 1; ; k++ {
@@ -74,14 +74,14 @@ func TestFaultAnywhere(t *testing.T) {
 						f := newFaulty(t, story)
 						ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 						defer cancel()
-						f.world.fault = make(k, cancel)
+						f.world.fault = befall(k, cancel)
 						start := time.Now()
-						dep, err := f.Deploy(ctx, commit("b"))
+						_, err := f.Deploy(ctx, commit("b"))
 						more = len(f.world.ledger) >= k
 						if took := time.Since(start); took > 40*time.Minute+10*time.Second {
 							t.Errorf("took %s", took)
 						}
-						f.judge(t, fmt.Sprintf("call %d (%s)", k, f.world.ledger[min(k, len(f.world.ledger))-1]), dep, err)
+						f.judge(t, fmt.Sprintf("call %d (%s)", k, f.world.ledger[min(k, len(f.world.ledger))-1]), err)
 					})
 					if !more || t.Failed() {
 						return
@@ -120,7 +120,7 @@ func newFaulty(t *testing.T, story string) *faulty {
 
 // judge compares what the exit code says with what is there, and runs the
 // command again in a world without faults.
-func (f *faulty) judge(t *testing.T, where string, dep *Deployment, err error) {
+func (f *faulty) judge(t *testing.T, where string, err error) {
 	w, exit := f.world, ExitCode(err)
 	a, b := w.digestOf("a"), w.digestOf("b")
 	serving, latest, lock := w.serving(f.endpoint), w.tags["latest"], w.lock(t)
@@ -161,5 +161,4 @@ func (f *faulty) judge(t *testing.T, where string, dep *Deployment, err error) {
 	if ExitCode(again) != exits || w.serving(f.endpoint) != want || w.tags["latest"] != want || w.lock(t) != nil {
 		say("run again: %v; serving %s, latest %s, lock %+v", again, w.serving(f.endpoint), w.tags["latest"], w.lock(t))
 	}
-	_ = dep
 }

@@ -79,7 +79,7 @@ func TestKilledAnywhere(t *testing.T) {
 							w.onWrite = nil
 							dep, err := d.Deploy(t.Context(), opts)
 							last := n == writes || n == writes-1 && done // the verdict was written
-							if ExitCode(err) != story.exit && !(last && err == nil) {
+							if ExitCode(err) != story.exit && (!last || err != nil) {
 								t.Fatalf("run again: exit %d, %+v, %v", ExitCode(err), dep, err)
 							}
 							if got := w.end(t, "b"); got != want {
@@ -158,7 +158,7 @@ func TestManyAtOnce(t *testing.T) {
 
 // TestLostLock has a delivery whose lock ran out go on beside its successor.
 func TestLostLock(t *testing.T) {
-	trial{name: "the successor's lock is left alone", world: func(t *testing.T, w *world) {
+	trial{name: "the successor's lock is left alone", world: func(_ *testing.T, w *world) {
 		w.after["Push"] = func(context.Context, int) error {
 			raw, _ := json.Marshal(Lock{Nonce: "theirs", Owner: "other", Expires: time.Now().Add(time.Hour)})
 			w.mu.Lock()

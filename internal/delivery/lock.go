@@ -126,8 +126,9 @@ func (d *Deliverer) readLock(ctx context.Context) (*Lock, error) {
 	}
 	var l Lock
 	if err := json.Unmarshal([]byte(value), &l); err != nil {
-		// Not ours to judge: treated as held by someone unknown, for good.
-		return &Lock{Nonce: "unreadable", Holder: "someone unknown (the lock is not readable)", Expires: d.now().Add(time.Hour)}, nil
+		// Not ours to judge: it is held by someone unknown, for good.
+		unknown := Lock{Nonce: "unreadable", Holder: "someone unknown (the lock is not readable)", Expires: d.now().Add(time.Hour)}
+		return &unknown, nil //nolint:nilerr // see above
 	}
 	return &l, nil
 }

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -29,13 +30,17 @@ func (d *Deliverer) Plan(ctx context.Context, opts DeployOptions) (*Plan, error)
 	if err := r.admissible(); err != nil {
 		return nil, err
 	}
-	if _, err := r.credentials(ctx); err != nil {
-		return nil, r.refused(err)
+	_, err := r.credentials(ctx)
+	if err == nil {
+		err = r.look(ctx)
 	}
-	if err := r.look(ctx); err != nil {
-		return nil, r.refused(err)
+	switch {
+	case err == nil:
+		return r.planned(ctx), nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, r.interrupted(StagePreflight)
 	}
-	return r.planned(ctx), nil
+	return nil, r.refused(err)
 }
 
 // look does what preflight does, short of building and locking.

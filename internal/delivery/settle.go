@@ -11,7 +11,8 @@ import (
 // that serves, or says truly where it stands.
 func (r *run) settle(ctx context.Context, stage string, cause error) (Outcome, error) {
 	r.observe(Event{Kind: StageDone, Stage: stage, Text: "failed"})
-	outcome, err := Failed, error(nil)
+	outcome := Failed
+	var err error
 	switch {
 	case ctx.Err() == nil:
 		outcome, err = r.answer(ctx, stage, cause)
@@ -158,8 +159,6 @@ func (r *run) refused(cause error) error {
 		kind = KindDenied
 	case errors.Is(cause, ErrExpired):
 		kind = KindCredentials
-	case errors.Is(cause, context.Canceled):
-		kind = KindInterrupted
 	case transient(cause):
 		kind = KindUnavailable
 	}

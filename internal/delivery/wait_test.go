@@ -151,7 +151,7 @@ func TestExplainWaitsForLines(t *testing.T) {
 		if took := time.Since(start); !watch.told(Note, "no log lines") || took != logPatience {
 			t.Errorf("after %s: %v", took, watch.events)
 		}
-		w.after["Lines"] = func(_ context.Context, n int) error { w.lines = []LogLine{{Text: "late"}}; return nil }
+		w.after["Lines"] = func(context.Context, int) error { w.lines = []LogLine{{Text: "late"}}; return nil }
 		d.explain(t.Context(), testID, DefaultEndpoint, start)
 		if !watch.told(AgentOutput, "late") {
 			t.Error("late lines were not shown")
@@ -182,7 +182,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestExcerpt(t *testing.T) {
-	for in, want := range map[string]string{"": "(it is empty)", " a \n": "a", "a\xff": "a?"} {
+	for in, want := range map[string]string{"": "(it is empty)", "a\n": "a", "a\xff": "a?"} {
 		if got := excerpt([]byte(in)); got != want {
 			t.Errorf("excerpt(%q) = %q", in, got)
 		}
