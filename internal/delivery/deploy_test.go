@@ -207,7 +207,11 @@ func TestDeploy(t *testing.T) {
 		{name: "an interrupt after the last write changes nothing",
 			ctx: func(w *world) context.Context { return w.interruptAfter("PutParameter", 3) }, writes: whole},
 		{name: "in another environment's turn, out of order", alter: func(d *Deliverer) { d.Target.After = "stg" },
-			opts: func(o *DeployOptions) { o.OutOfOrder = true }, writes: whole},
+			opts: func(o *DeployOptions) { o.OutOfOrder = true }, writes: whole, after: func(t *testing.T, o *outcome) {
+				if !o.release(t).OutOfOrder {
+					t.Error("the record does not say so")
+				}
+			}},
 	} {
 		tr.run(t)
 	}

@@ -152,6 +152,9 @@ type Release struct {
 	At          time.Time `json:"at"`
 	By          string    `json:"by"`
 	Run         string    `json:"run,omitempty"`
+	// OutOfOrder says that the environment takes its releases from another
+	// one, and got this one past it.
+	OutOfOrder bool `json:"out_of_order,omitempty"`
 	// Failed is the release that this one replaced because it failed; Reason
 	// says why.
 	Failed *Pointer `json:"rolled_back_from,omitempty"`

@@ -291,7 +291,7 @@ func (r *run) recordRelease(ctx context.Context) (bool, error) {
 	return false, r.record(ctx, Release{
 		Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version,
 		Endpoint: r.Target.Serving(), Verdict: r.verdict(), Previous: r.before(),
-		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run,
+		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, OutOfOrder: r.Target.After != "",
 	})
 }
 
