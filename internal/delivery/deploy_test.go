@@ -289,6 +289,14 @@ func TestRefused(t *testing.T) {
 			alter: func(d *Deliverer) { d.Creator = nil }, kind: KindRefused},
 		{name: "locked", world: holds(func(*Lock) {}), exit: 5, kind: KindLocked,
 			says: []string{"octocat", "https://github.com/runs/7", "until 2000-01-01T01:00:00Z", "n1"}},
+		{name: "busy with a delivery that holds the lock", world: func(t *testing.T, w *world) {
+			holds(func(*Lock) {})(t, w)
+			w.status, w.busy = "UPDATING", 1<<30
+		}, exit: 5, kind: KindLocked, says: []string{"octocat"}, after: func(t *testing.T, o *outcome) {
+			if o.dep.Elapsed > 0 {
+				t.Errorf("found out after %s", o.dep.Elapsed)
+			}
+		}},
 		{name: "locked by something unreadable", world: func(_ *testing.T, w *world) { w.params["/helper/dev/lock"] = "{" }, exit: 5, kind: KindLocked},
 		{name: "time up while waiting for a busy runtime", world: func(_ *testing.T, w *world) { w.status, w.busy = "UPDATING", 1<<30 },
 			ctx: func(w *world) context.Context { return w.within(time.Minute) }, kind: KindUnavailable, says: []string{"during preflight"}},

@@ -72,6 +72,19 @@ func (d *Deliverer) acquire(ctx context.Context, want *Lock, settled bool) (left
 	}
 }
 
+// heldByOther is an error of KindLocked where somebody else holds the lock:
+// then it is their delivery that keeps a runtime busy, and no use to wait.
+func (r *run) heldByOther(ctx context.Context) error {
+	held, err := r.readLock(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err == nil && !held.free(r.owner(), r.now()):
+		return r.lockedError(*held)
+	}
+	return err
+}
+
 func (d *Deliverer) takeIfFree(ctx context.Context, want *Lock, held Lock, settled bool) (left string, err error) {
 	switch {
 	case !held.free(want.Owner, d.now()):

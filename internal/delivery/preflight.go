@@ -96,6 +96,9 @@ func (r *run) readLive(ctx context.Context) error {
 	case "UPDATE_FAILED", "CREATE_FAILED":
 		return nil // an update is the way out
 	}
+	if err := r.heldByOther(ctx); err != nil {
+		return err
+	}
 	r.note("the runtime is %s: waiting for it", r.live.Status)
 	if err := r.runtimeReady(ctx, id, "", r.Target.readyLimit()); err != nil && !errors.Is(err, errUpdateFailed) {
 		return &Error{Kind: KindRuntime, Op: "waiting for the runtime", Err: err}
