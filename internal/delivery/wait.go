@@ -21,14 +21,21 @@ const (
 // deadlineError says what was waited for in vain. It is a state of the world,
 // not a failure of a call: the caller decides what it means.
 type deadlineError struct {
-	what  string
-	limit time.Duration
-	last  string
+	what    string
+	limit   time.Duration
+	last    string
+	trouble error // why the last look saw nothing, if it did not
 }
 
 func (e *deadlineError) Error() string {
-	return fmt.Sprintf("waited %s for %s; last seen: %s", e.limit, e.what, e.last)
+	text := fmt.Sprintf("waited %s for %s; last seen: %s", e.limit, e.what, e.last)
+	if e.trouble != nil {
+		text += fmt.Sprintf("; then no answer (%v)", e.trouble)
+	}
+	return text
 }
+
+func (e *deadlineError) Unwrap() error { return e.trouble }
 
 // probe looks once. It says whether the wait is over and what it saw.
 type probe func(ctx context.Context) (done bool, seen string, err error)
@@ -41,9 +48,10 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 	defer cancel()
 	start, beat := d.now(), d.now()
 	last, interval := "nothing", pollInterval
+	var trouble error
 	for {
 		done, seen, err := lookOnce(timed, look)
-		if err == nil {
+		if trouble = err; err == nil {
 			last = seen
 		}
 		if done || (err != nil && timed.Err() == nil && !transient(err)) {
@@ -57,7 +65,7 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return &deadlineError{what: what, limit: limit, last: last}
+			return &deadlineError{what: what, limit: limit, last: last, trouble: trouble}
 		}
 		interval = min(time.Duration(float64(interval)*pollGrowth), maxPoll)
 	}

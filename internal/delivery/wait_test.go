@@ -61,7 +61,7 @@ func TestWaitEnds(t *testing.T) {
 				start := time.Now()
 				err := d.wait(t.Context(), "it", 5*time.Minute, look)
 				var late *deadlineError
-				if !errors.As(err, &late) || time.Since(start) != 5*time.Minute {
+				if !errors.As(err, &late) || time.Since(start) != 5*time.Minute || errors.Is(err, ErrThrottled) != (name == "throttled") {
 					t.Errorf("%v after %s", err, time.Since(start))
 				}
 				last := start
