@@ -64,7 +64,7 @@ type app struct {
 // Main runs the command and returns its exit status (docs/errors.md).
 func Main(ctx context.Context, args []string, sys System) int {
 	a := &app{System: sys}
-	root := a.root()
+	root := a.root() //nolint:contextcheck // cobra hands each command the context below
 	root.SetArgs(args)
 	root.SetIn(sys.In)
 	root.SetOut(sys.Out)
@@ -74,7 +74,7 @@ func Main(ctx context.Context, args []string, sys System) int {
 	if err == nil {
 		return 0
 	}
-	var status exitStatus
+	var status exitError
 	if errors.As(err, &status) {
 		return int(status)
 	}
@@ -82,11 +82,11 @@ func Main(ctx context.Context, args []string, sys System) int {
 	return delivery.ExitCode(err)
 }
 
-// exitStatus is an error that has been told already, or needs no telling: the
-// status of a command that was run for the user.
-type exitStatus int
+// exitError is the status of a command that was run for the user: that command
+// has told what there was to tell.
+type exitError int
 
-func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -101,7 +101,7 @@ func (a *app) root() *cobra.Command {
 		Args:              cobra.NoArgs,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	root.SetFlagErrorFunc(usage)
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "what stdout carries: text or json")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress on stderr")

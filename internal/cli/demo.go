@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,7 +96,7 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 	d.say("")
 	d.run(ctx)
 	d.doc.Seconds = seconds(time.Since(start))
-	d.ending(ctx, dir)
+	d.ending(dir)
 	if d.json() {
 		d.failed = errors.Join(d.failed, a.ui.document(d.doc))
 	}
@@ -181,7 +182,7 @@ func (d *demo) run(ctx context.Context) {
 }
 
 // ending prints what the stages took and what to try next.
-func (d *demo) ending(ctx context.Context, dir string) {
+func (d *demo) ending(dir string) {
 	d.say("")
 	for _, line := range stageTable(d.doc.Stages) {
 		d.say(" %s", line)
@@ -221,27 +222,29 @@ func stageTable(runs []stagesOfStep) []string {
 	if len(runs) == 0 {
 		return nil
 	}
-	head := fmt.Sprintf("%-12s", "stage")
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "stage\t")
 	for _, r := range runs {
-		head += fmt.Sprintf(" %12s", r.Step)
+		fmt.Fprintf(w, "%s\t", r.Step)
 	}
-	lines := []string{head}
-	totals := make([]float64, len(runs))
 	for _, name := range delivery.Stages() {
-		line := fmt.Sprintf("%-12s", name)
-		for i, r := range runs {
-			cell := "–"
-			for _, s := range r.Stages {
-				if s.Name == name && !s.Skipped {
-					cell = fmt.Sprintf("%.2fs", s.Seconds)
-					totals[i] += s.Seconds
-				}
-			}
-			line += strings.Repeat(" ", 13-len([]rune(cell))) + cell
+		fmt.Fprintf(w, "\n%s\t", name)
+		for _, r := range runs {
+			fmt.Fprintf(w, "%s\t", stageCell(r.Stages, name))
 		}
-		lines = append(lines, line)
 	}
-	return lines
+	_ = w.Flush() // a strings.Builder does not fail
+	return strings.Split(b.String(), "\n")
+}
+
+func stageCell(stages []stageDocument, name string) string {
+	for _, s := range stages {
+		if s.Name == name && !s.Skipped {
+			return fmt.Sprintf("%.2fs", s.Seconds)
+		}
+	}
+	return "–"
 }
 
 // hostPlatform is the platform of images that this machine can run, and what

@@ -52,7 +52,7 @@ func (a *app) localInit() *cobra.Command {
 		// No output option is read: the arguments are the sandbox's alone.
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
 		RunE: func(_ *cobra.Command, args []string) error {
-			return exitStatus(sandbox.Init(args))
+			return exitError(sandbox.Init(args))
 		}}
 }
 
@@ -237,7 +237,7 @@ func (a *app) child(ctx context.Context, args, env []string) error {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exitStatus(exit.ExitCode())
+		return exitError(exit.ExitCode())
 	}
 	if err != nil {
 		return &delivery.Error{Kind: delivery.KindUsage, Op: "running " + args[0], Err: err}

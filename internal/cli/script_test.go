@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +24,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/slipway-cd/slipway/internal/agentcore"
+	"github.com/slipway-cd/slipway/internal/awsauth"
 	"github.com/slipway-cd/slipway/internal/sim"
 )
 
@@ -39,19 +43,18 @@ func TestMain(m *testing.M) {
 // runMain is main of cmd/slipway, for scripts and for sandboxes: this very
 // test binary is the program.
 func runMain() {
-	dir, err := os.Getwd()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
-	}
-	executable, err := os.Executable()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(Main(ctx, os.Args[1:], System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Dir: dir, Executable: executable}))
+	sys := System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ()}
+	var errDir, errExe error
+	sys.Dir, errDir = os.Getwd()
+	sys.Executable, errExe = os.Executable()
+	if err := errors.Join(errDir, errExe); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	code := Main(ctx, os.Args[1:], sys)
+	stop()
+	os.Exit(code)
 }
 
 // require skips a test that needs a real part, or fails where SLIPWAY_REQUIRE
@@ -110,6 +113,9 @@ func TestScripts(t *testing.T) {
 			"job":    cmdJob,
 			"agent":  cmdAgent,
 			"exit":   cmdExit,
+			"param":  cmdParam,
+			"settle": cmdSettle,
+			"await":  cmdAwait,
 			"writes": cmdWrites,
 			"canary": cmdCanary,
 		},
@@ -142,8 +148,8 @@ func cmdWorld(ts *testscript.TestScript, _ bool, _ []string) {
 	ctx := context.Background()
 	cloud, err := a.startCloud(ctx, filepath.Join(work, "cloud"), "127.0.0.1:0", 100*time.Millisecond, func(string) {})
 	ts.Check(err)
-	ts.Defer(func() { ts.Check(cloud.stop()) })
 	w := ts.Value(worldKey).(*scriptWorld)
+	ts.Defer(func() { ts.Check(w.cloud.stop()) })
 	w.demo = &demo{app: a, cloud: cloud, repo: filepath.Join(work, "repo"),
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	_, _, err = w.makeRepository(ctx)
@@ -211,9 +217,47 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	} else {
 		ts.Check(err)
 	}
-	if fmt.Sprint(code) != args[0] {
+	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("slipway ended with %d, expected %s", code, args[0])
 	}
+}
+
+// cmdParam writes a parameter as somebody at the console would: param NAME VALUE.
+func cmdParam(ts *testscript.TestScript, _ bool, args []string) {
+	w := theWorld(ts)
+	env, err := w.api.administrator(context.Background(), demoAccount)
+	ts.Check(err)
+	session, err := awsauth.Source{Getenv: func(name string) string { return env[name] }}.Open(context.Background())
+	ts.Check(err)
+	parameters := agentcore.NewParameters(session.Config(awsauth.SSM))
+	ts.Check(parameters.PutParameter(context.Background(), args[0], args[1], true))
+}
+
+// cmdSettle restarts the cloud on its state, with another time that runtimes
+// take to become ready: settle DURATION.
+func cmdSettle(ts *testscript.TestScript, _ bool, args []string) {
+	w := theWorld(ts)
+	settle, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	ts.Check(w.cloud.stop())
+	listen := strings.TrimPrefix(w.cloud.address, "http://")
+	again, err := w.startCloud(context.Background(), w.cloud.Dir, listen, settle, func(string) {})
+	ts.Check(err)
+	w.cloud = again
+}
+
+// cmdAwait waits until the journal holds an action: await ACTION.
+func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
+	w := theWorld(ts)
+	for range 3000 {
+		for _, c := range w.cloud.Journal() {
+			if c.Action == args[0] {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
+	}
+	ts.Fatalf("nobody called %s", args[0])
 }
 
 // writing is every call that changes something.
@@ -223,7 +267,7 @@ func writing(c sim.Call) bool {
 			return true
 		}
 	}
-	return c.Service == "registry" && c.Method != "GET" && c.Method != "HEAD"
+	return c.Service == "registry" && c.Method != http.MethodGet && c.Method != http.MethodHead
 }
 
 // cmdWrites checks how many calls of the cloud's journal changed something
@@ -238,7 +282,7 @@ func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	w.seen = len(calls)
-	if (fmt.Sprint(len(found)) == args[0]) == neg {
+	if (strconv.Itoa(len(found)) == args[0]) == neg {
 		ts.Fatalf("%d writing calls: %v", len(found), found)
 	}
 }
