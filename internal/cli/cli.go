@@ -64,7 +64,7 @@ type app struct {
 // Main runs the command and returns its exit status (docs/errors.md).
 func Main(ctx context.Context, args []string, sys System) int {
 	a := &app{System: sys}
-	root := a.root() //nolint:contextcheck // cobra hands each command the context below
+	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(sys.In)
 	root.SetOut(sys.Out)

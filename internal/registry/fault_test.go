@@ -106,7 +106,7 @@ func TestFaultsThatStayEndWithinALimit(t *testing.T) {
 		"missing layer":        {method("PUT", "/manifests/"), refuse(404, "BLOB_UPLOAD_UNKNOWN", "Layers not found"), delivery.ErrInvalid, 1},
 		"invalid":              {method("PUT", "/manifests/"), refuse(400, "MANIFEST_INVALID", "no"), delivery.ErrInvalid, 1},
 		"no repository":        {method("POST", "/uploads/"), refuse(404, "NAME_UNKNOWN", "The repository does not exist"), delivery.ErrNotFound, 1},
-		"too many, no JSON":    {method("POST", "/uploads/"), func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 429) }, delivery.ErrThrottled, tries},
+		"too many, no JSON":    {method("POST", "/uploads/"), func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusTooManyRequests) }, delivery.ErrThrottled, tries},
 		"another's conflict":   {method("PUT", "/manifests/"), refuse(409, "CONFLICT", "busy"), delivery.ErrConflict, 1},
 		"failing for ever":     {method("PUT", "/manifests/"), refuse(500, "UNKNOWN", "no"), nil, tries},
 		"tag that can't be":    {method("PUT", "/manifests/"), refuse(400, "TAG_INVALID", "not a tag"), delivery.ErrInvalid, 1},

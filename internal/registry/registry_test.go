@@ -156,7 +156,7 @@ func open(t *testing.T, handler http.Handler) (*Repository, *recorder) {
 		t.Fatal(err)
 	}
 	return &Repository{Registry: host, Name: repository, Endpoint: endpoint, Transport: srv.Client().Transport,
-		pause: func(ctx context.Context, d time.Duration) error { return ctx.Err() }}, rec
+		pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}, rec
 }
 
 // sameImage compares what the repository holds under digest with want.

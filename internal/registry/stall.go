@@ -75,7 +75,7 @@ func (w *watch) sent() {
 
 // blame says that it was the watch which ended a request, where it was.
 func (w *watch) blame(err error) error {
-	if err != nil && err != io.EOF && context.Cause(w.ctx) == errStalled {
+	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(w.ctx), errStalled) {
 		return &lineError{errStalled}
 	}
 	return err
