@@ -85,7 +85,7 @@ func plain(err error) error {
 }
 
 func jitter(try int) time.Duration {
-	return rand.N(min(backoffBase<<try, maxBackoff)) //nolint:gosec // nobody gains by guessing a pause
+	return rand.N(min(backoffBase<<try, maxBackoff))
 }
 
 // retryAfter reads the header, in seconds or as a date.

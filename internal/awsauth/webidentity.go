@@ -128,7 +128,7 @@ func sessionName(runID, attempt string) string {
 
 // jitter is full jitter over 1 s, 2 s, 4 s, ...
 func jitter(try int) time.Duration {
-	return rand.N(backoffBase << try) //nolint:gosec // nobody gains by guessing a pause
+	return rand.N(backoffBase << try)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -22,7 +22,7 @@ type Status struct {
 // is no error: its Runtime.ID is empty.
 func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 	s := Status{Target: d.Target}
-	if _, err := d.login(ctx); err != nil {
+	if err := d.login(ctx); err != nil {
 		return s, err
 	}
 	id, err := d.runtimeID(ctx)
@@ -57,13 +57,12 @@ func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 }
 
 // login opens a session and checks that it is the target's account.
-func (d *Deliverer) login(ctx context.Context) (Caller, error) {
+func (d *Deliverer) login(ctx context.Context) error {
 	r := &run{Deliverer: d}
-	_, err := r.credentials(ctx)
-	if err != nil {
-		return r.caller, r.refused(err)
+	if _, err := r.credentials(ctx); err != nil {
+		return r.refused(err)
 	}
-	return r.caller, nil
+	return nil
 }
 
 // drift says in words where the runtime differs from its record.
@@ -117,7 +116,7 @@ type LogQuery struct {
 // log group per endpoint, not per version: a version's lines are those of its
 // time.
 func (d *Deliverer) AgentLog(ctx context.Context, q LogQuery) ([]LogLine, error) {
-	if _, err := d.login(ctx); err != nil {
+	if err := d.login(ctx); err != nil {
 		return nil, err
 	}
 	id, err := d.runtimeID(ctx)
@@ -182,7 +181,7 @@ func (d *Deliverer) madeAt(ctx context.Context, id, version string) (time.Time, 
 // Call sends a payload to the agent as its users would, through the serving
 // endpoint or the one named.
 func (d *Deliverer) Call(ctx context.Context, endpoint, session string, payload []byte) (Answer, error) {
-	if _, err := d.login(ctx); err != nil {
+	if err := d.login(ctx); err != nil {
 		return Answer{}, err
 	}
 	id, err := d.runtimeID(ctx)

@@ -214,7 +214,7 @@ func credentials(err error) error {
 
 // backoff is full jitter over 200 ms, 400 ms, 800 ms, ...
 func backoff(try int) time.Duration {
-	return rand.N(100 * time.Millisecond << try) //nolint:gosec // nobody gains by guessing a pause
+	return rand.N(100 * time.Millisecond << try)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
