@@ -256,7 +256,7 @@ func TestParametersAndLogsOnTheLocalCloud(t *testing.T) {
 	if err := p.DeleteParameter(t.Context(), name); !errors.Is(err, delivery.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	lines, err := agentcore.NewLogs(cfg).Lines(t.Context(), "nobody-a1b2c3d4e5", "DEFAULT", time.Time{}, 10)
+	lines, err := agentcore.NewLogs(cfg).Lines(t.Context(), delivery.LogWindow{RuntimeID: "nobody-a1b2c3d4e5", Endpoint: "DEFAULT"})
 	if err != nil || len(lines) != 0 {
 		t.Errorf("got %v, %v", lines, err)
 	}

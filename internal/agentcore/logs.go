@@ -32,20 +32,23 @@ func LogGroup(runtimeID, endpoint string) string {
 	return "/aws/bedrock-agentcore/runtimes/" + runtimeID + "-" + endpoint
 }
 
-// Lines returns the log lines of an endpoint since a moment, oldest first.
-// Where there are more than limit, the newest are kept: how a thing ended
-// tells more than how it began. With a limit of 0 they are 1,000. A log group
-// that does not exist yet has no lines.
-func (l *Logs) Lines(ctx context.Context, runtimeID, endpoint string, since time.Time, limit int) ([]delivery.LogLine, error) {
+// Lines returns the log lines of a window, oldest first. Where there are more
+// than its limit, the newest are kept: how a thing ended tells more than how
+// it began. A log group that does not exist yet has no lines.
+func (l *Logs) Lines(ctx context.Context, window delivery.LogWindow) ([]delivery.LogLine, error) {
 	ctx, cancel := context.WithTimeout(ctx, sdkBudget)
 	defer cancel()
+	limit := window.Limit
 	if limit <= 0 {
 		limit = defaultLines
 	}
-	group := LogGroup(runtimeID, endpoint)
+	group := LogGroup(window.RuntimeID, window.Endpoint)
 	input := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(group), Limit: aws.Int32(logPage)}
-	if !since.IsZero() {
-		input.StartTime = aws.Int64(since.UnixMilli())
+	if !window.Since.IsZero() {
+		input.StartTime = aws.Int64(window.Since.UnixMilli())
+	}
+	if !window.Until.IsZero() {
+		input.EndTime = aws.Int64(window.Until.UnixMilli())
 	}
 	var lines []delivery.LogLine
 	for range maxLogPages {

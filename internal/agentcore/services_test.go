@@ -130,7 +130,7 @@ func TestLogs(t *testing.T) {
 	}
 	cfg, f := service(pages...)
 	since := time.UnixMilli(1700000000123)
-	lines, err := NewLogs(cfg).Lines(t.Context(), runtimeID, "DEFAULT", since, 10)
+	lines, err := NewLogs(cfg).Lines(t.Context(), delivery.LogWindow{RuntimeID: runtimeID, Endpoint: "DEFAULT", Since: since, Until: since.Add(time.Second), Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,12 +138,12 @@ func TestLogs(t *testing.T) {
 		!lines[0].At.Equal(time.Unix(1, 0)) || lines[0].Stream != "s" {
 		t.Errorf("got %s: %+v", got, lines)
 	}
-	want := `{"logGroupName":"/aws/bedrock-agentcore/runtimes/` + runtimeID + `-DEFAULT","startTime":1700000000123,"limit":10000,"nextToken":"2"}`
+	want := `{"logGroupName":"/aws/bedrock-agentcore/runtimes/` + runtimeID + `-DEFAULT","startTime":1700000000123,"endTime":1700000001123,"limit":10000,"nextToken":"2"}`
 	if !sameJSON(t, f.bodies[2], want) || f.requests[0].Header.Get("X-Amz-Target") != "Logs_20140328.FilterLogEvents" {
 		t.Errorf("sent %s", f.bodies[2])
 	}
 	cfg, f = service(pages...)
-	if lines, err = NewLogs(cfg).Lines(t.Context(), runtimeID, "DEFAULT", time.Time{}, 2); err != nil || ids(lines) != "b2 c" || strings.Contains(f.bodies[0], "startTime") {
+	if lines, err = NewLogs(cfg).Lines(t.Context(), delivery.LogWindow{RuntimeID: runtimeID, Endpoint: "DEFAULT", Limit: 2}); err != nil || ids(lines) != "b2 c" || strings.Contains(f.bodies[0], "startTime") {
 		t.Errorf("got %s, %v, sent %s", ids(lines), err, f.bodies[0])
 	}
 }
@@ -158,15 +158,15 @@ func ids(lines []delivery.LogLine) string {
 
 func TestLogsErrors(t *testing.T) {
 	cfg, _ := service(jsonError(400, "ResourceNotFoundException"))
-	if lines, err := NewLogs(cfg).Lines(t.Context(), runtimeID, "DEFAULT", time.Time{}, 0); err != nil || lines != nil {
+	if lines, err := NewLogs(cfg).Lines(t.Context(), delivery.LogWindow{RuntimeID: runtimeID, Endpoint: "DEFAULT"}); err != nil || lines != nil {
 		t.Errorf("got %v, %v", lines, err)
 	}
 	cfg, _ = service(jsonError(400, "AccessDeniedException"))
-	if _, err := NewLogs(cfg).Lines(t.Context(), runtimeID, "DEFAULT", time.Time{}, 0); !errors.Is(err, delivery.ErrDenied) {
+	if _, err := NewLogs(cfg).Lines(t.Context(), delivery.LogWindow{RuntimeID: runtimeID, Endpoint: "DEFAULT"}); !errors.Is(err, delivery.ErrDenied) {
 		t.Errorf("got %v", err)
 	}
 	cfg, f := service(answer{status: 200, body: `{"events":[],"nextToken":"again"}`})
-	if lines, err := NewLogs(cfg).Lines(t.Context(), runtimeID, "DEFAULT", time.Time{}, 0); err != nil || len(lines) != 0 || len(f.requests) != maxLogPages {
+	if lines, err := NewLogs(cfg).Lines(t.Context(), delivery.LogWindow{RuntimeID: runtimeID, Endpoint: "DEFAULT"}); err != nil || len(lines) != 0 || len(f.requests) != maxLogPages {
 		t.Errorf("got %v, %v after %d pages", lines, err, len(f.requests))
 	}
 }

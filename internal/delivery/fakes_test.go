@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 const (
@@ -465,8 +464,8 @@ func (w *world) Invoke(ctx context.Context, c Invocation) (a Answer, err error) 
 	return a, err
 }
 
-func (w *world) Lines(ctx context.Context, _, endpoint string, _ time.Time, _ int) (lines []LogLine, err error) {
-	err = w.call(ctx, "Lines", endpoint, false, func() error { lines = w.lines; return nil })
+func (w *world) Lines(ctx context.Context, window LogWindow) (lines []LogLine, err error) {
+	err = w.call(ctx, "Lines", window.Endpoint, false, func() error { lines = w.lines; return nil })
 	return lines, err
 }
 

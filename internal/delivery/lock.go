@@ -32,9 +32,13 @@ type Lock struct {
 
 const lockSchema = "slipway.lock/v1"
 
-// parting bounds what is still said and written when a delivery ends before
-// its time: GitHub kills ten seconds after it asked to stop.
-const parting = 4 * time.Second
+const (
+	// parting bounds what is still said and written when a delivery ends
+	// before its time: whoever sent the signal does not wait long.
+	parting = 1500 * time.Millisecond
+	// lockPatience bounds giving the lock back when there is no hurry.
+	lockPatience = 5 * time.Second
+)
 
 // lockTries bounds how often a lock is found and gone again.
 const lockTries = 3
@@ -168,10 +172,13 @@ func (d *Deliverer) leave(ctx context.Context, l Lock, where string) {
 }
 
 // onLock does a last thing to the lock that has nonce, and nothing to another.
-// It tries as long as parting allows.
+// It tries for a while, and no longer than parting where ctx has ended.
 func (d *Deliverer) onLock(ctx context.Context, nonce string, do func(context.Context) error) error {
-	ctx = context.WithoutCancel(ctx)
-	return d.wait(ctx, "the lock", parting, func(ctx context.Context) (bool, string, error) {
+	limit := lockPatience
+	if ctx.Err() != nil {
+		limit = parting
+	}
+	return d.wait(context.WithoutCancel(ctx), "the lock", limit, func(ctx context.Context) (bool, string, error) {
 		held, err := d.readLock(ctx)
 		if err == nil && held.Nonce == nonce {
 			err = do(ctx)

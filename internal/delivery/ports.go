@@ -133,10 +133,19 @@ type Answer struct {
 
 // Logs reads what agents print.
 type Logs interface {
-	// Lines returns the log lines of an endpoint since a moment, oldest
-	// first, at most limit of them. A log group that does not exist yet has
-	// no lines.
-	Lines(ctx context.Context, runtimeID, endpoint string, since time.Time, limit int) ([]LogLine, error)
+	// Lines returns the lines of a window, oldest first. A log group that does
+	// not exist yet has no lines.
+	Lines(ctx context.Context, window LogWindow) ([]LogLine, error)
+}
+
+// LogWindow says which log lines are meant: those of an endpoint within a
+// time. Where there are more than Limit, the newest.
+type LogWindow struct {
+	RuntimeID string
+	Endpoint  string
+	Since     time.Time // zero: from the first
+	Until     time.Time // zero: to the last
+	Limit     int       // 0 means 1,000
 }
 
 // LogLine is one line that an agent printed.

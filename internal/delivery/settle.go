@@ -73,7 +73,7 @@ func (r *run) answer(ctx context.Context, stage string, cause error) (Outcome, e
 	case errors.Is(cause, errForeignVersion):
 		return Failed, r.superseded(ctx, cause)
 	case !r.begun() && errors.As(cause, &bad):
-		r.explain(ctx, r.report.Runtime.ID, DefaultEndpoint, r.began)
+		r.explain(ctx, LogWindow{RuntimeID: r.report.Runtime.ID, Endpoint: DefaultEndpoint, Since: r.began}, logPatience)
 		return Failed, r.person(cause, fmt.Sprintf("%s serves version %s as before; nothing was changed, and it fails its verify",
 			r.Target.Serving(), r.report.Runtime.Version))
 	case !r.begun():

@@ -132,17 +132,7 @@ func (d *Deliverer) AgentLog(ctx context.Context, q LogQuery) ([]LogLine, error)
 	if q.Endpoint == "" {
 		q.Endpoint = d.Target.Serving()
 	}
-	lines, err := d.Logs.Lines(ctx, id, q.Endpoint, q.Since, q.Limit)
-	if err != nil || until.IsZero() {
-		return lines, err
-	}
-	var during []LogLine
-	for _, l := range lines {
-		if l.At.Before(until) {
-			during = append(during, l)
-		}
-	}
-	return during, nil
+	return d.Logs.Lines(ctx, LogWindow{RuntimeID: id, Endpoint: q.Endpoint, Since: q.Since, Until: until, Limit: q.Limit})
 }
 
 // versionTime returns when a version was made and when the next one was; zero

@@ -16,7 +16,13 @@ func (r *run) unserve(ctx context.Context, stage string, cause error) (Outcome, 
 		if stage == StageEndpoint {
 			tried = r.Target.Endpoint
 		}
-		r.explain(ctx, r.report.Runtime.ID, tried, r.began)
+		// What serves comes first: lines that are not there yet are looked for
+		// again when the release before serves.
+		window := LogWindow{RuntimeID: r.report.Runtime.ID, Endpoint: tried, Since: r.began}
+		if !r.explain(ctx, window, 0) {
+			window.Until = r.now()
+			defer r.explain(context.WithoutCancel(ctx), window, logPatience)
+		}
 	}
 	if stage == StageEndpoint {
 		return r.moveBack(ctx, cause)

@@ -17,6 +17,7 @@ func (e *verifyError) Error() string { return "the new version does not serve: "
 const (
 	measureTries = 4                // answers that say nothing about the agent
 	logPatience  = 10 * time.Second // log lines arrive late
+	logLook      = 3 * time.Second  // nothing waits longer for one look
 	logLimit     = 200
 )
 
@@ -117,20 +118,25 @@ func excerpt(body []byte) string {
 	return text
 }
 
-// explain tells what the agent itself printed since a moment: the cause of a
-// failed verify is there and nowhere else.
-func (d *Deliverer) explain(ctx context.Context, id, endpoint string, since time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, logPatience)
-	defer cancel()
-	for {
-		lines, err := d.Logs.Lines(ctx, id, endpoint, since, logLimit)
+// explain tells what the agent itself printed in a window: the cause of a
+// failed verify is there and nowhere else. Lines arrive late: it looks until
+// patience ends, and once at least. It says whether there were any.
+func (d *Deliverer) explain(ctx context.Context, window LogWindow, patience time.Duration) bool {
+	window.Limit = logLimit
+	for start := d.now(); ; {
+		look, cancel := context.WithTimeout(ctx, logLook)
+		lines, err := d.Logs.Lines(look, window)
+		cancel()
 		if err == nil && len(lines) > 0 {
 			d.observe(Event{Kind: AgentOutput, Lines: lines})
-			return
+			return true
 		}
-		if pause(ctx, pollInterval) != nil {
+		if patience == 0 {
+			return false
+		}
+		if d.now().Sub(start) >= patience || pause(ctx, pollInterval) != nil {
 			d.note("the agent printed nothing that could be read (%v)", orNothing(err))
-			return
+			return false
 		}
 	}
 }

@@ -147,12 +147,13 @@ func TestExplainWaitsForLines(t *testing.T) {
 		w := newWorld(t)
 		d, watch := w.deliverer("me")
 		start := time.Now()
-		d.explain(t.Context(), testID, DefaultEndpoint, start)
-		if took := time.Since(start); !watch.told(Note, "no log lines") || took != logPatience {
+		window := LogWindow{RuntimeID: testID, Endpoint: DefaultEndpoint, Since: start}
+		d.explain(t.Context(), window, logPatience)
+		if took := time.Since(start); !watch.told(Note, "no log lines") || took < logPatience || took > logPatience+pollInterval {
 			t.Errorf("after %s: %v", took, watch.events)
 		}
 		w.after["Lines"] = func(context.Context, int) error { w.lines = []LogLine{{Text: "late"}}; return nil }
-		d.explain(t.Context(), testID, DefaultEndpoint, start)
+		d.explain(t.Context(), window, logPatience)
 		if !watch.told(AgentOutput, "late") {
 			t.Error("late lines were not shown")
 		}
