@@ -56,10 +56,11 @@ func rules() []rule {
 // simUsers may know the local cloud.
 func simUsers() map[string]string {
 	return map[string]string{
-		"internal/cli/local.go":      "it is `slipway local`",
-		"internal/cli/control.go":    "it is the client of the local cloud's control API",
-		"internal/cli/demo.go":       "it is `slipway demo`",
-		"internal/cli/demo_steps.go": "it is `slipway demo`",
+		"internal/cli/local.go":        "it is `slipway local`",
+		"internal/cli/control.go":      "it is the client of the local cloud's control API",
+		"internal/cli/local_verify.go": "it is `slipway local token --verify`",
+		"internal/cli/demo.go":         "it is `slipway demo`",
+		"internal/cli/demo_steps.go":   "it is `slipway demo`",
 	}
 }
 

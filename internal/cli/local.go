@@ -180,7 +180,6 @@ func jobFlags(cmd *cobra.Command, j *sim.Job) {
 	f.StringVar(&j.SHA, "sha", "", "the commit; default: made up")
 	f.StringVar(&j.Actor, "actor", "", "who started the run")
 	f.StringVar(&j.Workflow, "workflow", "", "name of the workflow")
-	_ = cmd.MarkFlagRequired("repository") // the flag exists
 }
 
 func (a *app) localJob(dir func() string) *cobra.Command {
@@ -205,6 +204,7 @@ func (a *app) localJob(dir func() string) *cobra.Command {
 		},
 	}
 	jobFlags(cmd, &job)
+	_ = cmd.MarkFlagRequired("repository") // the flag exists
 	cmd.Flags().BoolVar(&noToken, "no-id-token", false, "a job without the permission id-token: write")
 	return cmd
 }
@@ -247,33 +247,48 @@ func (a *app) child(ctx context.Context, args, env []string) error {
 
 func (a *app) localToken(dir func() string) *cobra.Command {
 	var job sim.Job
-	var audience string
+	var v verification
 	cmd := &cobra.Command{
-		Use: "token --repository OWNER/NAME [flags]", Args: cobra.NoArgs,
-		Short: "A signed token as GitHub would give a job one, on stdout",
+		Use: "token (--repository OWNER/NAME [flags] | --verify FILE --jwks FILE)", Args: cobra.NoArgs,
+		Short: "A signed token as GitHub would give a job one; or the verdict of STS on one",
+		Example: `  slipway local token --repository acme/agents --environment dev
+  slipway local token --verify token.txt --jwks jwks.json --trust trust.json   # offline; rejected: exit 3`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := dial(cmd.Context(), dir())
-			if err != nil {
-				return err
+			if v.token != "" {
+				return a.verifyToken(v)
 			}
-			var token struct {
-				Value  string          `json:"value"`
-				Claims json.RawMessage `json:"claims"`
-			}
-			request := map[string]any{"job": job, "audience": audience}
-			if err := c.call(cmd.Context(), http.MethodPost, "token", request, &token); err != nil {
-				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
-			}
-			if a.json() {
-				return a.ui.document(map[string]any{"schema": "slipway.local-token/v1", "token": token.Value, "claims": token.Claims})
-			}
-			a.ui.result("%s", token.Value)
-			return nil
+			return a.printToken(cmd.Context(), dir(), job, v.audience)
 		},
 	}
 	jobFlags(cmd, &job)
-	cmd.Flags().StringVar(&audience, "audience", "sts.amazonaws.com", "the audience to ask for")
+	cmd.Flags().StringVar(&v.audience, "audience", "sts.amazonaws.com", "the audience to ask for, or the one registered")
+	cmd.Flags().StringVar(&v.token, "verify", "", "file with a token to judge; - for stdin")
+	cmd.Flags().StringVar(&v.jwks, "jwks", "", "file with the issuer's key set")
+	cmd.Flags().StringVar(&v.trust, "trust", "", "file with the trust policy of a role")
+	cmd.Flags().Int64Var(&v.now, "now", 0, "the time to judge at, in Unix seconds; default: now")
+	cmd.MarkFlagsOneRequired("repository", "verify")
+	cmd.MarkFlagsMutuallyExclusive("repository", "verify")
 	return cmd
+}
+
+func (a *app) printToken(ctx context.Context, dir string, job sim.Job, audience string) error {
+	c, err := dial(ctx, dir)
+	if err != nil {
+		return err
+	}
+	var token struct {
+		Value  string          `json:"value"`
+		Claims json.RawMessage `json:"claims"`
+	}
+	request := map[string]any{"job": job, "audience": audience}
+	if err := c.call(ctx, http.MethodPost, "token", request, &token); err != nil {
+		return &delivery.Error{Kind: delivery.KindUsage, Err: err}
+	}
+	if a.json() {
+		return a.ui.document(map[string]any{"schema": "slipway.local-token/v1", "token": token.Value, "claims": token.Claims})
+	}
+	a.ui.result("%s", token.Value)
+	return nil
 }
 
 func (a *app) localJournal(dir func() string) *cobra.Command {
