@@ -30,6 +30,7 @@ type TokenError struct {
 	Message string
 }
 
+// Error is the code and the message, as STS answers them.
 func (e *TokenError) Error() string { return e.Code + ": " + e.Message }
 
 func invalidToken(format string, args ...any) error {
