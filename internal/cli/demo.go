@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,12 +95,12 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 	d.say("")
 	d.run(ctx)
 	d.doc.Seconds = seconds(time.Since(start))
-	d.ending(dir)
+	stays := d.failed == nil && !exit && a.ui.asks
+	d.ending(dir, stays)
 	if d.json() {
 		d.failed = errors.Join(d.failed, a.ui.document(d.doc))
 	}
-	if d.failed == nil && !exit && a.ui.asks {
-		d.say("The cloud goes on serving. Ctrl-C ends it.")
+	if stays {
 		return cloud.wait(ctx)
 	}
 	return errors.Join(d.failed, cloud.stop())
@@ -181,25 +180,38 @@ func (d *demo) run(ctx context.Context) {
 	}
 }
 
-// ending prints what the stages took and what to try next.
-func (d *demo) ending(dir string) {
+// ending prints what the stages took and, if all went well, what to try next.
+func (d *demo) ending(dir string, stays bool) {
 	d.say("")
 	for _, line := range stageTable(d.doc.Stages) {
 		d.say(" %s", line)
 	}
 	d.say("")
 	issued, refused := tokensIn(d.cloud.Journal())
-	d.say(" keys stored 0 · logins by token %d, refused %d · %.1fs", issued, refused, d.doc.Seconds)
-	if d.failed != nil {
-		return
+	d.say(" logins by token %d, refused %d · %.1fs", issued, refused, d.doc.Seconds)
+	if d.failed == nil {
+		d.next(filepath.Join(dir, "cloud"), stays)
 	}
-	state := filepath.Join(dir, "cloud")
+}
+
+// next says what to try, for the cloud that stays or that can be started again.
+func (d *demo) next(state string, stays bool) {
 	d.say("")
+	if strings.Contains(d.Executable, "go-build") { // go run keeps it nowhere
+		d.say(" install      go install ./cmd/slipway")
+	}
+	if !stays {
+		d.say(" cloud        slipway local up --state %s      # it has ended; its state is kept", state)
+	}
 	d.say(" look around  cd %s && eval \"$(slipway local env --state %s)\" && slipway status", d.repo, state)
 	d.say("              slipway local journal --state %s      # every call, who made it, what came of it", state)
 	d.say(" deploy       change support/main.go, commit it, then")
 	d.say("              slipway local job --state %s --repository acme/agents --environment dev -- slipway deploy --env dev", state)
 	d.say(" your turn    write slipway.yaml in your repository: examples/, slipway schema")
+	if stays {
+		d.say("")
+		d.say("The cloud goes on serving. Ctrl-C ends it.")
+	}
 }
 
 // tokensIn counts the logins by token that the cloud's STS answered.
@@ -222,20 +234,21 @@ func stageTable(runs []stagesOfStep) []string {
 	if len(runs) == 0 {
 		return nil
 	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "stage\t")
+	head := &strings.Builder{}
+	fmt.Fprintf(head, "%-12s", "stage")
 	for _, r := range runs {
-		fmt.Fprintf(w, "%s\t", r.Step)
+		fmt.Fprintf(head, "%13s", r.Step)
 	}
+	lines := []string{head.String()}
 	for _, name := range delivery.Stages() {
-		fmt.Fprintf(w, "\n%s\t", name)
+		line := &strings.Builder{}
+		fmt.Fprintf(line, "%-12s", name)
 		for _, r := range runs {
-			fmt.Fprintf(w, "%s\t", stageCell(r.Stages, name))
+			fmt.Fprintf(line, "%13s", stageCell(r.Stages, name))
 		}
+		lines = append(lines, line.String())
 	}
-	_ = w.Flush() // a strings.Builder does not fail
-	return strings.Split(b.String(), "\n")
+	return lines
 }
 
 func stageCell(stages []stageDocument, name string) string {
