@@ -175,6 +175,9 @@ func (d *demo) run(ctx context.Context) {
 		}
 		if err != nil {
 			d.failed = &delivery.Error{Kind: delivery.KindFailed, Op: "demo step " + s.name, Err: err}
+			if ctx.Err() != nil {
+				d.failed = &delivery.Error{Kind: delivery.KindInterrupted, Op: "demo step " + s.name, Err: ctx.Err()}
+			}
 			return
 		}
 	}

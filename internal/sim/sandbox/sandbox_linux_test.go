@@ -120,6 +120,9 @@ func (o *output) String() string {
 func namespacesOf(t *testing.T) backend {
 	t.Helper()
 	b, err := newNamespaces(t.Context(), []string{os.Args[0], "sandbox-init"})
+	if err != nil && strings.Contains(","+os.Getenv("SLIPWAY_REQUIRE")+",", ",namespaces,") {
+		t.Fatalf("namespaces are required (SLIPWAY_REQUIRE): %v", err)
+	}
 	if err != nil {
 		t.Skipf("SKIPPED: this kernel gives no namespaces: %v", err)
 	}
