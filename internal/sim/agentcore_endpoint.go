@@ -17,6 +17,12 @@ func endpointMembers() members {
 	}
 }
 
+func createEndpointMembers() members {
+	m := endpointMembers()
+	m["name*"] = text(1, 48, patternName)
+	return m
+}
+
 // endpointRequest reads the body of Create and Update.
 func endpointRequest(k *call, m members) (document, error) {
 	body, err := k.object()
@@ -29,9 +35,7 @@ func endpointRequest(k *call, m members) (document, error) {
 }
 
 func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
-	m := endpointMembers()
-	m["name*"] = text(1, 48, patternName)
-	body, err := endpointRequest(k, m)
+	body, err := endpointRequest(k, createEndpointShape())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +134,7 @@ func (r *runtimeRecord) endpointStatus(e *endpointRecord) string {
 }
 
 func (c *Cloud) updateAgentRuntimeEndpoint(k *call) (any, error) {
-	body, err := endpointRequest(k, endpointMembers())
+	body, err := endpointRequest(k, updateEndpointShape())
 	if err != nil {
 		return nil, err
 	}

@@ -58,8 +58,8 @@ func target(k *call) (invocation, error) {
 		return in, invalidField("accountId", "accountId is required when agentRuntimeArn is a runtime's id")
 	}
 	v := &check{}
-	text(1, 111, patternRuntimeID)(v, "agentRuntimeArn", rawOf(in.id))
-	text(1, 48, patternName)(v, "qualifier", rawOf(in.endpoint))
+	runtimeIDShape()(v, "agentRuntimeArn", rawOf(in.id))
+	nameShape()(v, "qualifier", rawOf(in.endpoint))
 	if in.session != "" {
 		text(33, 256, "")(v, "runtimeSessionId", rawOf(in.session))
 	}

@@ -1,6 +1,9 @@
 package sim
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"sync"
+)
 
 // What AgentCore's members look like (API reference and service model, as
 // collected in the project's facts 1.4).
@@ -124,6 +127,19 @@ func filesystemShape() shape {
 		"efsAccessPoint":     structure(members{"accessPointArn*": text(1, 2048, patternEFS), "mountPath*": mount}),
 	}))
 }
+
+// Shapes are made once: some of the patterns take a millisecond to compile.
+//
+//nolint:gochecknoglobals // made once and never changed, like a compiled pattern
+var (
+	createShape         = sync.OnceValue(createMembers)
+	updateShape         = sync.OnceValue(updateMembers)
+	createEndpointShape = sync.OnceValue(createEndpointMembers)
+	updateEndpointShape = sync.OnceValue(endpointMembers)
+	runtimeIDShape      = sync.OnceValue(func() shape { return text(1, 111, patternRuntimeID) })
+	nameShape           = sync.OnceValue(func() shape { return text(1, 48, patternName) })
+	versionShape        = sync.OnceValue(func() shape { return text(1, 5, patternVersion) })
+)
 
 // portShape: 8000 to 12000, not 8443.
 func portShape(c *check, path string, raw json.RawMessage) {

@@ -19,7 +19,7 @@ func (c *Cloud) createAgentRuntime(k *call) (any, error) {
 	if _, ok := body["metadataConfiguration"]; ok {
 		return nil, invalidField("metadataConfiguration", "metadataConfiguration is not supported when a runtime is created: new runtimes are MMDSv2-enabled")
 	}
-	if err := checkConfiguration(body, createMembers()); err != nil {
+	if err := checkConfiguration(body, createShape()); err != nil {
 		return nil, err
 	}
 	name, token := stringOf(body, "agentRuntimeName"), stringOf(body, "clientToken")
@@ -143,7 +143,7 @@ func (c *Cloud) updateAgentRuntime(k *call) (any, error) {
 	if _, ok := body["agentRuntimeName"]; ok {
 		return nil, invalidField("agentRuntimeName", "'agentRuntimeName' can't be changed")
 	}
-	if err := checkConfiguration(body, updateMembers()); err != nil {
+	if err := checkConfiguration(body, updateShape()); err != nil {
 		return nil, err
 	}
 	if m := stringsOf(body, "metadataConfiguration"); m != nil && string(m["requireMMDSV2"]) != "true" {
@@ -209,7 +209,7 @@ func (c *Cloud) makeVersion(k *call, r *runtimeRecord, body document, token stri
 // mayRuntime checks the id of the path and asks whether the caller may.
 func (c *Cloud) mayRuntime(k *call) error {
 	v := &check{}
-	text(1, 111, patternRuntimeID)(v, "agentRuntimeId", rawOf(k.params[0]))
+	runtimeIDShape()(v, "agentRuntimeId", rawOf(k.params[0]))
 	if err := v.err(); err != nil {
 		return err
 	}

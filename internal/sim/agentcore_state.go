@@ -188,7 +188,7 @@ func (c *Cloud) versions(r *runtimeRecord) []*versionRecord {
 // parseVersion reads a version's number as it is written on the wire.
 func parseVersion(name, s string) (int, error) {
 	v := &check{}
-	text(1, 5, patternVersion)(v, name, rawOf(s))
+	versionShape()(v, name, rawOf(s))
 	if err := v.err(); err != nil {
 		return 0, err
 	}

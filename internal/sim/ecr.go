@@ -156,11 +156,14 @@ func (c *Cloud) target(k *call, in repositoryInput) (registryID, error) {
 	return g, c.mayUseRepository(k.principal, g, k.op.name, in.RepositoryName)
 }
 
+// loadRepository returns a repository of the caller's own, but for its images
+// and tags, which all readers share: who changes those clones them first.
 func (c *Cloud) loadRepository(g registryID, name string) (*repository, error) {
-	var r repository
-	if !c.store.get(g.key(name), &r) {
+	known, ok := shared[repository](c.store, g.key(name))
+	if !ok {
 		return nil, repositoryNotFound(g, name)
 	}
+	r := *known
 	r.registry = g
 	if r.Images == nil {
 		r.Images = map[string]imageInfo{}

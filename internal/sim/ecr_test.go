@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -344,5 +345,31 @@ func TestBatchCheckLayerAvailability(t *testing.T) {
 	if len(out.Layers) != 2 || out.Layers[0].LayerAvailability != "AVAILABLE" || *out.Layers[0].LayerSize != must[int64](t)(layer.Size()) ||
 		out.Layers[1].LayerAvailability != "UNAVAILABLE" || len(out.Failures) != 1 {
 		t.Errorf("answered %+v, failures %+v", out.Layers, out.Failures)
+	}
+}
+
+// TestRefusedDeletionLeavesItsTag: the second of two deletions in one call is
+// written, the first, which is refused, is not written with it.
+func TestRefusedDeletionLeavesItsTag(t *testing.T) {
+	h := newHub(t, "team/agent")
+	idx := must[v1.ImageIndex](t)(random.Index(100, 1, 2))
+	if err := remote.WriteIndex(h.tag("index"), idx, h.auth); err != nil {
+		t.Fatal(err)
+	}
+	child := must[*v1.IndexManifest](t)(idx.IndexManifest()).Manifests[0].Digest
+	if err := remote.Tag(h.tag("child"), must[*remote.Descriptor](t)(remote.Get(h.ref("@"+child.String()), h.auth)), h.auth); err != nil {
+		t.Fatal(err)
+	}
+	other := must[v1.Image](t)(random.Image(100, 1))
+	if err := remote.Write(h.tag("other"), other, h.auth); err != nil {
+		t.Fatal(err)
+	}
+	out := must[*ecr.BatchDeleteImageOutput](t)(h.ecr.BatchDeleteImage(t.Context(), &ecr.BatchDeleteImageInput{
+		RepositoryName: aws.String("team/agent"), ImageIds: []types.ImageIdentifier{{ImageTag: aws.String("child")}, {ImageTag: aws.String("other")}}}))
+	if len(out.Failures) != 1 || len(out.ImageIds) != 1 {
+		t.Fatalf("deleting answered %+v", out)
+	}
+	if _, err := remote.Head(h.tag("child"), h.auth); err != nil {
+		t.Errorf("the refused tag is gone: %v", err)
 	}
 }

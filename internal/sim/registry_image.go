@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -242,6 +243,7 @@ func (c *Cloud) checkReferences(r *repository, m *manifest, mediaType string) er
 
 // keepImage writes the manifest, then the record that makes it known.
 func (c *Cloud) keepImage(r *repository, m *manifest, in imagePut, digest, mediaType string, at time.Time) error {
+	r.Images, r.ImageTags = maps.Clone(r.Images), maps.Clone(r.ImageTags)
 	if _, known := r.Images[digest]; !known {
 		if err := writeFileDurably(c.manifestPath(r, digest), in.raw); err != nil {
 			return fmt.Errorf("storing the manifest %s: %w", digest, err)
@@ -290,21 +292,25 @@ func (c *Cloud) readManifest(r *repository, digest string) ([]byte, error) {
 // An image goes with its last tag, as with BatchDeleteImage. Blobs stay: ECR
 // collects them unseen, the local cloud with the repository.
 func (c *Cloud) removeImage(r *repository, digest, tag string) error {
-	delete(r.ImageTags, tag)
-	if tag == "" || len(r.tagsOf(digest)) == 0 {
+	changed := *r // a refusal leaves r as it was
+	changed.Images, changed.ImageTags = maps.Clone(r.Images), maps.Clone(r.ImageTags)
+	delete(changed.ImageTags, tag)
+	gone := tag == "" || len(changed.tagsOf(digest)) == 0
+	if gone {
 		if index := c.referencedBy(r, digest); index != "" {
 			return faultf(http.StatusBadRequest, "ImageReferencedByManifestList",
 				"Requested image referenced by manifest list: [%s]", index)
 		}
-		for _, t := range r.tagsOf(digest) {
-			delete(r.ImageTags, t)
+		for _, t := range changed.tagsOf(digest) {
+			delete(changed.ImageTags, t)
 		}
-		delete(r.Images, digest)
+		delete(changed.Images, digest)
 	}
-	if err := c.saveRepository(r); err != nil {
+	if err := c.saveRepository(&changed); err != nil {
 		return err
 	}
-	if _, kept := r.Images[digest]; !kept {
+	*r = changed
+	if gone {
 		if err := os.Remove(c.manifestPath(r, digest)); err != nil {
 			c.warn("removing the manifest %s of %s: %v", digest, r.Name, err)
 		}

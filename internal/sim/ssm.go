@@ -86,12 +86,13 @@ func (c *Cloud) mayUseParameter(k *call, action, name string) error {
 	return c.allowed(k.principal, "ssm:"+action, k.resource)
 }
 
+// loadParameter returns what all readers share: a change makes a new one.
 func (c *Cloud) loadParameter(k *call, name string) (*parameter, bool) {
-	var p parameter
-	if !c.store.get(k.parameterKey(name), &p) || len(p.Versions) == 0 {
+	p, ok := shared[parameter](c.store, k.parameterKey(name))
+	if !ok || len(p.Versions) == 0 {
 		return nil, false
 	}
-	return &p, true
+	return p, true
 }
 
 func ssmInvalid(format string, args ...any) error {

@@ -3,6 +3,7 @@ package sim
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -46,11 +47,12 @@ func (c *Cloud) putParameter(k *call) (any, error) {
 		return nil, err
 	}
 	v.Modified, v.ModifiedBy = k.at, k.principal.arn
-	p.Versions = append(p.Versions, v)
-	if extra := len(p.Versions) - maxParameterVersions; extra > 0 {
-		p.Versions = p.Versions[extra:]
+	changed := *p
+	changed.Versions = append(slices.Clone(p.Versions), v)
+	if extra := len(changed.Versions) - maxParameterVersions; extra > 0 {
+		changed.Versions = changed.Versions[extra:]
 	}
-	if err := c.store.put(k.parameterKey(in.Name), p); err != nil {
+	if err := c.store.put(k.parameterKey(in.Name), changed); err != nil {
 		return nil, err
 	}
 	return map[string]any{"Version": v.Version, "Tier": v.Tier}, nil

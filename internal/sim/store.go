@@ -23,6 +23,7 @@ type store struct {
 
 	mu      sync.RWMutex
 	records map[string]json.RawMessage
+	decoded map[string]any // what shared has read, until it is written again
 }
 
 type storedRecord struct {
@@ -31,7 +32,7 @@ type storedRecord struct {
 }
 
 func openStore(dir string) (*store, error) {
-	s := &store{dir: dir, records: make(map[string]json.RawMessage)}
+	s := &store{dir: dir, records: make(map[string]json.RawMessage), decoded: make(map[string]any)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the cloud's records: %w", err)
 	}
@@ -76,6 +77,26 @@ func (s *store) get(key string, v any) bool {
 	return ok && json.Unmarshal(raw, v) == nil
 }
 
+// shared is get for readers: a record is decoded once for all of them, and none
+// may change what it is handed.
+func shared[T any](s *store, key string) (*T, bool) {
+	s.mu.RLock()
+	known, ok := s.decoded[key].(*T)
+	s.mu.RUnlock()
+	if ok {
+		return known, true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := new(T)
+	raw, ok := s.records[key]
+	if !ok || json.Unmarshal(raw, v) != nil {
+		return nil, false
+	}
+	s.decoded[key] = v
+	return v, true
+}
+
 // put writes the record durably.
 func (s *store) put(key string, v any) error {
 	value, err := json.Marshal(v)
@@ -92,6 +113,7 @@ func (s *store) put(key string, v any) error {
 		return fmt.Errorf("writing record %s: %w", key, err)
 	}
 	s.records[key] = value
+	delete(s.decoded, key)
 	return nil
 }
 
@@ -103,6 +125,7 @@ func (s *store) delete(key string) error {
 		return fmt.Errorf("deleting record %s: %w", key, err)
 	}
 	delete(s.records, key)
+	delete(s.decoded, key)
 	return syncDir(s.dir)
 }
 
