@@ -17,6 +17,7 @@ import (
 // runtime's status follows from their times, so that it survives a restart.
 type coreState struct {
 	mu       sync.Mutex // one change of the control plane at a time
+	closed   bool       // the cloud is: no session begins any more
 	sessions sessions
 }
 

@@ -112,8 +112,11 @@ func (s *session) expire() {
 }
 
 // beginSession enters a session and starts its agent. The start outlives the
-// call that caused it.
+// call that caused it. The caller holds c.agentcore.mu.
 func (c *Cloud) beginSession(in invocation, r *runtimeRecord, v *versionRecord) (*session, error) {
+	if c.agentcore.closed {
+		return nil, faultf(http.StatusInternalServerError, "InternalServerException", "the local cloud is closing")
+	}
 	idle, life := lifecycle(v.Document)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(life)*time.Second)
 	s := &session{key: in.key(), version: v, contract: contractOf(v.Document), idle: time.Duration(idle) * time.Second,
@@ -265,7 +268,8 @@ func (c *Cloud) stopSessions(match func(sessionKey) bool) int {
 	return len(ending)
 }
 
-// closeAgents ends every agent. The cloud can go on: the next call starts one.
+// closeAgents ends every agent. The caller holds c.agentcore.mu, so that none
+// begins meanwhile.
 func (c *Cloud) closeAgents() {
 	c.stopSessions(func(sessionKey) bool { return true })
 }

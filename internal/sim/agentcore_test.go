@@ -309,6 +309,7 @@ func TestRuntimesSurviveARestart(t *testing.T) {
 	a.push("one", platformImage(t, "arm64"))
 	id := *a.create("agent").AgentRuntimeId
 	a.update(a.updateInput(id))
+	kill(t, a.cloud)
 	again := &Cloud{Dir: a.cloud.Dir, Now: a.clock.now}
 	srv := httptest.NewServer(again)
 	defer srv.Close()

@@ -19,6 +19,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -58,6 +59,7 @@ type Cloud struct {
 	once    sync.Once
 	openErr error
 	temp    bool
+	lock    io.Closer // held on Dir while the cloud is open
 	store   *store
 	journal *journal
 
@@ -95,23 +97,39 @@ func (c *Cloud) open() error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("making the state directory: %w", err)
 	}
+	if err := syncDir(filepath.Dir(filepath.Clean(c.Dir))); err != nil {
+		return fmt.Errorf("making the state directory: %w", err)
+	}
 	var err error
+	if c.lock, err = lockDir(c.Dir); err != nil {
+		return err
+	}
 	if c.store, err = openStore(filepath.Join(c.Dir, "records")); err != nil {
 		return err
 	}
 	if c.journal, err = openJournal(filepath.Join(c.Dir, "journal.jsonl")); err != nil {
 		return err
 	}
-	return c.openIdentity()
+	if err := c.openIdentity(); err != nil {
+		return err
+	}
+	return syncDir(c.Dir) // the directories and files that were made in it
 }
 
-// Close stops every agent and closes the state.
+// Close stops every agent and closes the state. Calls that are under way may
+// fail, and none starts another agent. A cloud that is closed stays so.
 func (c *Cloud) Close() error {
-	if c.store == nil {
-		return nil
-	}
+	c.agentcore.mu.Lock()
+	defer c.agentcore.mu.Unlock()
+	c.agentcore.closed = true
 	c.closeAgents()
-	err := c.journal.close()
+	var err error
+	if c.journal != nil {
+		err = c.journal.close()
+	}
+	if c.lock != nil {
+		err = errors.Join(err, c.lock.Close())
+	}
 	if c.temp {
 		err = errors.Join(err, os.RemoveAll(c.Dir))
 	}
@@ -119,13 +137,23 @@ func (c *Cloud) Close() error {
 }
 
 // Reset stops every agent and forgets everything but the cloud's own keys, so
-// that tokens and administrators' keys stay valid.
+// that tokens and administrators' keys stay valid. What is changing meanwhile
+// changes before or after it, never across: no record and no agent of before
+// is left. A crash may leave files that no record names any more, never the
+// reverse.
 func (c *Cloud) Reset() error {
 	if err := c.Open(); err != nil {
 		return err
 	}
+	for _, mu := range []*sync.Mutex{&c.agentcore.mu, &c.ecr.mu, &c.ssm.mu, &c.identity.mu} {
+		mu.Lock()
+		defer mu.Unlock()
+	}
 	c.closeAgents()
-	return errors.Join(c.resetAgents(), c.resetRegistry(), c.store.deleteAll(keepOnReset), c.journal.reset())
+	if err := c.store.deleteAll(keepOnReset); err != nil {
+		return err
+	}
+	return errors.Join(c.resetAgents(), c.resetRegistry(), c.journal.reset())
 }
 
 func (c *Cloud) now() time.Time {

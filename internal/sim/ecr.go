@@ -462,14 +462,17 @@ func (c *Cloud) makeRepositoryStore(r *repository) error {
 			return err
 		}
 	}
-	return syncDir(filepath.Join(c.Dir, "registry"))
+	for _, dir := range []string{c.repositoryDir(r), filepath.Join(c.Dir, "registry"), c.Dir} {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resetRegistry forgets every blob, manifest and upload; the records go with
-// the store's.
+// the store's. The caller holds c.ecr.mu.
 func (c *Cloud) resetRegistry() error {
-	c.ecr.mu.Lock()
-	defer c.ecr.mu.Unlock()
 	c.ecr.uploadsMu.Lock()
 	c.ecr.uploads = nil
 	c.ecr.uploadsMu.Unlock()

@@ -31,6 +31,16 @@ func serveCloud(t testing.TB, c *Cloud) *httptest.Server {
 	return srv
 }
 
+// kill leaves a cloud as a killed process does: nothing is closed, but the
+// kernel lets go of the lock.
+func kill(t testing.TB, c *Cloud) {
+	t.Helper()
+	if err := c.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.lock = nil
+}
+
 // adminConfig is what an administrator of account has in the environment:
 // the cloud's address and long-lived keys.
 func adminConfig(t testing.TB, srv *httptest.Server, account string) aws.Config {

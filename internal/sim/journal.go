@@ -1,13 +1,12 @@
 package sim
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -29,42 +28,68 @@ type Call struct {
 	RequestID string    `json:"request_id,omitempty"`
 }
 
-// journal is an append-only file of calls, one JSON object a line.
+// Most bytes of a field: callers choose what is in them, and those who are
+// refused are journaled too.
+const (
+	maxCallField = 2 << 10
+	maxCallWhy   = 8 << 10 // it may explain a policy
+)
+
+// journal is an append-only file of calls, one JSON object a line. It is kept
+// on disk alone, so that a cloud may run for weeks.
 type journal struct {
-	mu    sync.Mutex
-	file  *os.File
-	calls []Call
+	mu   sync.Mutex
+	file *os.File
 }
 
 func openJournal(path string) (*journal, error) {
-	j := &journal{}
-	raw, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the journal: %w", err)
-	}
-	lines := bufio.NewScanner(bytes.NewReader(raw))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var call Call
-		if json.Unmarshal(lines.Bytes(), &call) == nil { // a line cut off by a crash is dropped
-			j.calls = append(j.calls, call)
-		}
-	}
-	if j.file, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
 		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
+	j := &journal{file: file}
+	if err := j.mend(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the journal: %w", err), file.Close())
+	}
 	return j, nil
+}
+
+// mend closes a line that a crash cut off, so that the next one is whole.
+func (j *journal) mend() error {
+	info, err := j.file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	last := make([]byte, 1)
+	if _, err := j.file.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err = j.file.Write([]byte{'\n'})
+	return err
 }
 
 // add records a call. The journal is an account, not a ledger: a line that
 // can't be written is not worth failing the call it describes.
 func (j *journal) add(call Call) {
+	for _, field := range []*string{&call.Principal, &call.Action, &call.Resource, &call.Method, &call.Path} {
+		*field = cut(*field, maxCallField)
+	}
+	call.Why = cut(call.Why, maxCallWhy)
+	raw, err := json.Marshal(call)
+	if err != nil {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.calls = append(j.calls, call)
-	if raw, err := json.Marshal(call); err == nil {
-		_, _ = j.file.Write(append(raw, '\n'))
+	_, _ = j.file.Write(append(raw, '\n'))
+}
+
+// cut shortens s to most bytes and says so.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // Journal returns every call since the last reset, oldest first.
@@ -73,14 +98,24 @@ func (c *Cloud) Journal() []Call {
 		return nil
 	}
 	c.journal.mu.Lock()
-	defer c.journal.mu.Unlock()
-	return append([]Call{}, c.journal.calls...)
+	raw, err := os.ReadFile(c.journal.file.Name())
+	c.journal.mu.Unlock()
+	if err != nil {
+		c.warn("reading the journal: %v", err)
+	}
+	calls := []Call{}
+	for line := range bytes.Lines(raw) {
+		var call Call
+		if json.Unmarshal(line, &call) == nil { // a line cut off by a crash is left out
+			calls = append(calls, call)
+		}
+	}
+	return calls
 }
 
 func (j *journal) reset() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.calls = nil
 	return j.file.Truncate(0)
 }
 

@@ -150,6 +150,7 @@ func TestLogsArePagedAndSurviveARestart(t *testing.T) {
 	if got := read(client); got != strings.Join(want, "|") {
 		t.Errorf("got %s", got)
 	}
+	kill(t, c)
 	again := &Cloud{Dir: c.Dir}
 	other := cloudwatchlogs.NewFromConfig(adminConfig(t, serveCloud(t, again), DefaultAccount))
 	again.mustLog(t, "s", "after")
@@ -165,6 +166,7 @@ func TestLogFileCutOffByACrash(t *testing.T) {
 	if err := appendFile(files[0], []byte(`{"q":2,"t":`)); err != nil {
 		t.Fatal(err)
 	}
+	kill(t, c)
 	again := &Cloud{Dir: c.Dir}
 	serveCloud(t, again)
 	again.mustLog(t, "s", "next")

@@ -428,7 +428,7 @@ func TestRegistrySurvivesARestart(t *testing.T) {
 	blob, digest := randomBlob(t, 2000)
 	at := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
 	h.want(h.do("PATCH", at, bytes.NewReader(blob[:1500])), 202, "")
-	// No Close: the process was killed.
+	kill(t, first)
 	second := &Cloud{Dir: dir}
 	again := hubOf(t, second, serveCloud(t, second), "team/agent")
 	again.password, again.auth = h.password, h.auth // the token lives on

@@ -244,7 +244,7 @@ func TestParametersSurviveARestart(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	first := serveCloud(t, &Cloud{Dir: dir})
 	must[*ssm.PutParameterOutput](t)(ssm.NewFromConfig(adminConfig(t, first, DefaultAccount)).PutParameter(ctx, putString("/kept", "here")))
-	// No Close: the process was killed.
+	kill(t, first.Config.Handler.(*Cloud))
 	second := serveCloud(t, &Cloud{Dir: dir})
 	got := must[*ssm.GetParameterOutput](t)(ssm.NewFromConfig(adminConfig(t, second, DefaultAccount)).GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/kept")}))
 	if *got.Parameter.Value != "here" || got.Parameter.Version != 1 {

@@ -41,8 +41,11 @@ func openStore(dir string) (*store, error) {
 		return nil, fmt.Errorf("opening the cloud's records: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") {
-			continue // a write that was cut off before its rename
+		if !strings.HasSuffix(e.Name(), ".json") { // a write that was cut off before its rename
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return nil, fmt.Errorf("opening the cloud's records: %w", err)
+			}
+			continue
 		}
 		if err := s.load(filepath.Join(dir, e.Name())); err != nil {
 			return nil, err
