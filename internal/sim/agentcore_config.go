@@ -70,7 +70,7 @@ func lifecycle(d document) (idle, life int) {
 		Life int `json:"maxLifetime"`
 	}{900, 28800}
 	if raw, ok := d["lifecycleConfiguration"]; ok {
-		_ = json.Unmarshal(raw, &l) // checked on its way in
+		_ = exact(raw, &l) // checked on its way in
 	}
 	return l.Idle, l.Life
 }

@@ -284,7 +284,7 @@ func contractOf(d document) contract {
 		Port           int    `json:"port"`
 		Path           string `json:"path"`
 	}
-	_ = json.Unmarshal(d["protocolConfiguration"], &p) // absent or checked
+	_ = exact(d["protocolConfiguration"], &p) // absent or checked
 	k := contract{port: 8080, path: "/invocations", ping: "/ping"}
 	switch p.ServerProtocol {
 	case "MCP":

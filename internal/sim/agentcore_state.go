@@ -3,7 +3,6 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -303,7 +302,7 @@ func imageURI(d document) string {
 			ContainerURI string `json:"containerUri"`
 		} `json:"containerConfiguration"`
 	}
-	_ = json.Unmarshal(d["agentRuntimeArtifact"], &artifact) // checked on its way in
+	_ = exact(d["agentRuntimeArtifact"], &artifact) // checked on its way in
 	return artifact.ContainerConfiguration.ContainerURI
 }
 

@@ -13,9 +13,21 @@ import (
 	"time"
 )
 
-// maxBody bounds the body of a signed call. AgentCore's payloads are the
-// largest: 100 MB (facts: Container contract).
-const maxBody = 100_000_000
+// Most bytes of a call's body. AgentCore's payloads are 100 MB at most; of the
+// other calls PutImage has the largest, a manifest of 4 MiB within JSON.
+const (
+	maxPayload = 100_000_000
+	maxBody    = 16 << 20
+)
+
+// bodyLimit of a request that nobody has vouched for yet: its signature covers
+// the body, which has to be read first.
+func bodyLimit(r *http.Request) int64 {
+	if strings.HasPrefix(r.URL.Path, "/runtimes/") && strings.HasSuffix(r.URL.Path, "/invocations") {
+		return maxPayload
+	}
+	return maxBody
+}
 
 // protocol is one of AWS's wire protocols.
 type protocol int
@@ -55,13 +67,13 @@ type call struct {
 	wrote  bool
 }
 
-// decode reads a JSON body into v. Unknown members are ignored, as AWS's JSON
-// protocols do.
+// decode reads a JSON body into v, by exact names. Unknown members are ignored,
+// as AWS's JSON protocols do.
 func (k *call) decode(v any) error {
 	if len(bytes.TrimSpace(k.body)) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(k.body, v); err != nil {
+	if err := exact(k.body, v); err != nil {
 		return &fault{Code: "SerializationException", Status: 400, Message: "the request's body could not be read: " + err.Error()}
 	}
 	return nil
@@ -95,7 +107,7 @@ func faultf(status int, code, format string, args ...any) *fault {
 func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 	k := &call{Request: r, id: newRequestID(), at: c.now().UTC(), account: c.Account, region: c.Region, answer: w}
 	k.principal.arn = "anonymous"
-	body, err := readBody(r, maxBody)
+	body, err := readBody(r, bodyLimit(r))
 	k.body = body
 	var result any
 	if err == nil {
@@ -137,10 +149,10 @@ func (c *Cloud) identify(k *call) error {
 	if target := k.Header.Get("X-Amz-Target"); target != "" {
 		return c.identifyTarget(k, target)
 	}
-	if strings.HasPrefix(k.URL.Path, "/runtimes") {
+	if k.URL.Path == "/runtimes" || strings.HasPrefix(k.URL.Path, "/runtimes/") {
 		return c.identifyRuntime(k)
 	}
-	if k.Method == http.MethodPost && strings.HasPrefix(k.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+	if k.Method == http.MethodPost && k.URL.Path == "/" && strings.HasPrefix(k.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		return c.identifyAction(k)
 	}
 	return faultf(http.StatusNotFound, "UnknownOperationException", "the local cloud does not serve %s %s", k.Method, k.URL.Path)
@@ -150,6 +162,9 @@ func (c *Cloud) identify(k *call) error {
 func (c *Cloud) identifyTarget(k *call, target string) error {
 	prefix, name, _ := strings.Cut(target, ".")
 	k.op = operation{name: name, protocol: json11}
+	if k.Method != http.MethodPost || k.URL.Path != "/" {
+		return faultf(http.StatusNotFound, "UnknownOperationException", "%s is called by POST /, not by %s %s", target, k.Method, k.URL.Path)
+	}
 	var table map[string]func(*call) (any, error)
 	switch prefix {
 	case "AmazonEC2ContainerRegistry_V20150921":

@@ -81,7 +81,7 @@ func (c *Cloud) pickChild(r *repository, digest string, arches []string) (string
 		return "", err
 	}
 	var index manifest
-	if err := json.Unmarshal(raw, &index); err != nil {
+	if err := exact(raw, &index); err != nil {
 		return "", fmt.Errorf("reading the index %s: %w", digest, err)
 	}
 	for _, arch := range arches {
@@ -100,7 +100,7 @@ func (c *Cloud) openImage(r *repository, digest string) (*image, error) {
 		return nil, err
 	}
 	var m manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
+	if err := exact(raw, &m); err != nil {
 		return nil, fmt.Errorf("reading the manifest %s: %w", digest, err)
 	}
 	img := &image{digest: digest, manifest: raw, size: m.size()}

@@ -3,7 +3,6 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -94,7 +93,7 @@ func parseManifest(raw []byte, mediaType string) (*manifest, string, error) {
 		return nil, "", manifestInvalid("Member must have length between 1 and %d", maxManifest)
 	}
 	var m manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
+	if err := exact(raw, &m); err != nil {
 		return nil, "", manifestInvalid("Invalid JSON syntax")
 	}
 	switch {

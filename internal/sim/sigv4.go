@@ -173,6 +173,9 @@ func (k *call) checkScope(a authorization, signedAt time.Time) error {
 	if !slices.Contains(a.signed, "host") {
 		return k.sigFault(badSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
+	if !slices.IsSorted(a.signed) { // the canonical order is by name: no other can match
+		return k.sigFault(badSignature, "SignedHeaders must be in alphabetical order.")
+	}
 	for name := range k.Header {
 		lower := strings.ToLower(name)
 		if strings.HasPrefix(lower, "x-amz-") && !slices.Contains(a.signed, lower) {

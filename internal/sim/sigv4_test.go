@@ -158,6 +158,7 @@ func TestSignatures(t *testing.T) {
 		{"header added", signing{tamper: header("X-Amz-Target", to("x"))}, "SignatureDoesNotMatch", "'x-amz-target' must be a 'SignedHeader'", 403},
 		{"header changed", signing{tamper: header("Content-Type", to("text/plain"))}, "SignatureDoesNotMatch", mismatch, 403},
 		{"host not signed", signing{tamper: header("Authorization", swap(";host;", ";"))}, "SignatureDoesNotMatch", "'Host'", 403},
+		{"headers out of order", signing{tamper: header("Authorization", swap("content-type;host", "host;content-type"))}, "SignatureDoesNotMatch", "alphabetical order", 403},
 		{"method changed", signing{tamper: func(r *http.Request) { r.Method = http.MethodPut }}, "SignatureDoesNotMatch", mismatch, 403},
 		{"path changed", signing{tamper: func(r *http.Request) { r.URL.Path = "/x" }}, "SignatureDoesNotMatch", mismatch, 403},
 		{"query added", signing{tamper: func(r *http.Request) { r.URL.RawQuery = "a=b" }}, "SignatureDoesNotMatch", mismatch, 403},

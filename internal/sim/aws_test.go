@@ -1,0 +1,45 @@
+package sim
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestCallsHaveOneForm: what is addressed in another way is no call.
+func TestCallsHaveOneForm(t *testing.T) {
+	c, _, _ := openCloud(t, nil)
+	const form = "Action=GetCallerIdentity&Version=2011-06-15"
+	tests := []struct {
+		name, method, path, target, body string
+		status                           int
+		say                              string
+	}{
+		{"JSON by GET", "GET", "/", "AmazonSSM.GetParameter", "{}", 404, "UnknownOperationException"},
+		{"JSON elsewhere", "POST", "/x", "AmazonSSM.GetParameter", "{}", 404, "UnknownOperationException"},
+		{"JSON", "POST", "/", "AmazonSSM.GetParameter", "{}", 400, "MissingAuthenticationTokenException"},
+		{"Query elsewhere", "POST", "/x", "", form, 404, "UnknownOperationException"},
+		{"Query", "POST", "/", "", form, 403, "MissingAuthenticationToken"},
+		{"no runtimes", "GET", "/runtimesagent-AbCdEf1234/", "", "", 404, "UnknownOperationException"},
+		{"large", "POST", "/", "AmazonSSM.GetParameter", strings.Repeat(" ", maxBody+1), 413, "RequestEntityTooLargeException"},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, strings.NewReader(tt.body))
+		if tt.target != "" {
+			r.Header.Set("X-Amz-Target", tt.target)
+		} else {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, r)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.say) {
+			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/runtimes/x/invocations", bytes.NewReader(nil))
+	if n := bodyLimit(r); n != maxPayload {
+		t.Errorf("a payload may have %d bytes", n)
+	}
+}
