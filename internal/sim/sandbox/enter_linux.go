@@ -32,13 +32,16 @@ func enter(c initConfig) error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	if err := furnish(); err != nil {
+	if err := mountKernel(); err != nil {
 		return err
 	}
 	if err := unix.Unmount("/"+oldRoot, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("leaving the host's root: %w", err)
 	}
 	if err := os.Remove("/" + oldRoot); err != nil {
+		return err
+	}
+	if err := furnish(); err != nil {
 		return err
 	}
 	if err := unix.Sethostname([]byte("agent")); err != nil {
@@ -82,21 +85,33 @@ func ownRoot(c initConfig) (string, error) {
 	return merged, nil
 }
 
-// furnish mounts /proc, /dev and /tmp. The image's own links are followed
-// inside the new root only: this runs after the move.
+// mountKernel mounts /proc and /dev. The kernel allows the one, and the other
+// has its devices, only while the host's root is still in reach, and so would
+// it be for a link of the image: neither may be one.
+func mountKernel() error {
+	for _, dir := range []string{"/proc", "/dev"} {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("making %s: %w", dir, err)
+		}
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("the image's %s is no directory", dir)
+		}
+	}
+	// A host that hides parts of its own /proc (a container) lets nobody mount
+	// another one. Agents can do without.
+	_ = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	return devices()
+}
+
+// furnish makes /tmp and /etc/hosts. The image's own links are followed, and
+// lead nowhere but into the image: the host's root is gone.
 func furnish() error {
-	for _, dir := range []string{"/proc", "/dev", "/tmp", "/etc"} {
+	for _, dir := range []string{"/tmp", "/etc"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making %s: %w", dir, err)
 		}
 	}
 	if err := os.Chmod("/tmp", 0o777|os.ModeSticky); err != nil {
-		return err
-	}
-	// A host that hides parts of its own /proc (a container) lets nobody mount
-	// another one. Agents can do without.
-	_ = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
-	if err := devices(); err != nil {
 		return err
 	}
 	if _, err := os.Stat("/etc/hosts"); errors.Is(err, os.ErrNotExist) {

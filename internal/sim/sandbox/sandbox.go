@@ -118,6 +118,9 @@ func (r *Runner) pick(ctx context.Context) (backend, error) {
 		return namespaces, nil
 	}
 	docker, whyNot := newDocker(ctx, r.Owner)
+	if err := ctx.Err(); err != nil { // says nothing of the machine, and the choice is for good
+		return nil, fmt.Errorf("looking for a way to run agents: %w", err)
+	}
 	if whyNot == nil {
 		r.warn("agents run in Docker: %v", why)
 		return docker, nil
