@@ -98,8 +98,8 @@ func configuration(body document) document {
 }
 
 // acceptArtifact judges role and image as Create and Update do, and resolves
-// the image.
-func (c *Cloud) acceptArtifact(k *call, body document) (digest string, err error) {
+// the image. The runtime is an ARN, whose id is * before it has one.
+func (c *Cloud) acceptArtifact(k *call, runtime string, body document) (digest string, err error) {
 	role, uri := stringOf(body, "roleArn"), imageURI(body)
 	if err := c.allowed(k.principal, "iam:PassRole", role); err != nil {
 		return "", err
@@ -107,13 +107,13 @@ func (c *Cloud) acceptArtifact(k *call, body document) (digest string, err error
 	if account := strings.Split(role, ":")[4]; account != k.account {
 		return "", faultf(http.StatusForbidden, "AccessDeniedException", "Cross-account pass role is not allowed.")
 	}
-	if err := c.passableFrom(role, "bedrock-agentcore.amazonaws.com", runtimeARN(k.account, k.region, "*")); err != nil {
+	if err := c.passable(role, "bedrock-agentcore.amazonaws.com", runtime); err != nil {
 		return "", withReason(err)
 	}
 	// The execution role pulls the image, not the caller.
 	puller := principal{arn: role, account: k.account, role: role[strings.LastIndexByte(role, '/')+1:]}
 	for _, action := range []string{"ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
-		if err := c.allowed(puller, action, repositoryARN(uri)); err != nil {
+		if err := c.mayPull(puller, action, repositoryARN(uri)); err != nil {
 			return "", invalidField("agentRuntimeArtifact.containerConfiguration.containerUri",
 				"Access denied while validating ECR URI '%s'. The execution role requires permissions for ecr:GetAuthorizationToken, ecr:BatchGetImage, and ecr:GetDownloadUrlForLayer operations.", uri)
 		}
@@ -132,6 +132,15 @@ func (c *Cloud) acceptArtifact(k *call, body document) (digest string, err error
 			"The image '%s' has %d bytes; at most %d are supported", uri, found.size, int64(maxImage))
 	}
 	return found.digest, nil
+}
+
+// mayPull asks for one of the actions that a pull needs. Another account's
+// repository needs a policy of its own besides, which the local cloud has not.
+func (c *Cloud) mayPull(p principal, action, repository string) error {
+	if parts := strings.Split(repository, ":"); len(parts) > 4 && parts[4] != p.account {
+		return faultf(http.StatusForbidden, "AccessDeniedException", "no policy of %s lets %s do %s", repository, p.arn, action)
+	}
+	return c.allowed(p, action, repository)
 }
 
 // withReason completes a ValidationException of another part of the cloud.

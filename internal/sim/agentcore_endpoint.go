@@ -3,6 +3,7 @@ package sim
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // maxEndpoints of a runtime (adjustable at AWS). Assumption: DEFAULT is one.
@@ -49,15 +50,14 @@ func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
 		return nil, err
 	}
 	name, token := stringOf(body, "name"), stringOf(body, "clientToken")
-	if e := r.Endpoints[name]; e != nil {
-		again, err := repeated(e.Token, token != "" && e.Token.Token == token, k.body, c.now())
+	if e, err := r.endpointMade(token, k.body, c.now()); e != nil || err != nil {
 		if err != nil {
 			return nil, err
 		}
-		if !again {
-			return nil, conflict("An endpoint with the specified name already exists")
-		}
 		return accepted(r.endpointCreated(e)), nil
+	}
+	if r.Endpoints[name] != nil {
+		return nil, conflict("An endpoint with the specified name already exists")
 	}
 	if err := r.busy(); err != nil {
 		return nil, err
@@ -74,6 +74,17 @@ func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
 		Token: tokenRecord{Token: token, Body: hashBody(k.body), At: now}}
 	r.Endpoints[name] = e
 	return accepted(r.endpointCreated(e)), c.store.put(r.key(), r)
+}
+
+// endpointMade is the endpoint that the token has made before, nil if none.
+func (r *runtimeRecord) endpointMade(token string, body []byte, now time.Time) (*endpointRecord, error) {
+	for _, e := range r.Endpoints {
+		again, err := repeated(e.Token, token != "" && e.Token.Token == token, body, now)
+		if again || err != nil {
+			return e, err
+		}
+	}
+	return nil, nil
 }
 
 func (r *runtimeRecord) endpointCreated(e *endpointRecord) map[string]any {
@@ -93,11 +104,14 @@ func (c *Cloud) targetVersion(r *runtimeRecord, body document) (int, error) {
 		number = n
 	}
 	if number > r.Latest {
-		return 0, faultf(http.StatusNotFound, "ResourceNotFoundException", "Agent with ID '%s' and version '%d' was not found", r.ID, number)
+		return 0, noVersion(r.ID, number)
 	}
 	v, err := c.version(r, number)
 	if err != nil {
 		return 0, err
+	}
+	if number == r.Latest && !r.Settled {
+		return 0, conflict("Version '%d' of agent '%s' is in %s status", number, r.ID, r.status(v))
 	}
 	if v.Failure != "" {
 		return 0, conflict("Version '%d' of agent '%s' is not ready: %s", number, r.ID, v.Failure)
@@ -264,6 +278,9 @@ func (c *Cloud) beginEndpointDeletion(k *call) (*runtimeRecord, error) {
 	}
 	if err := r.busy(); err != nil {
 		return nil, err
+	}
+	if e.Deleted != nil {
+		return nil, conflict("Endpoint '%s' is in %s status and can't be changed now", e.Name, statusDeleting)
 	}
 	now := c.now().UTC()
 	e.Deleted = &now

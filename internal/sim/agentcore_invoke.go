@@ -107,11 +107,11 @@ func (c *Cloud) invokeAgentRuntime(k *call) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(k.Context(), streamLimit)
 	defer cancel()
+	s.enter()
+	defer s.leave()
 	if err := s.await(ctx); err != nil {
 		return nil, err
 	}
-	s.enter()
-	defer s.leave()
 	return nil, c.proxy(ctx, k, s)
 }
 
@@ -175,6 +175,13 @@ func returned() []string {
 	return []string{"Content-Type", "Mcp-Session-Id", "Mcp-Protocol-Version", "X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"}
 }
 
+// signs says whether a header is of the call's signature, which an agent never
+// sees, whatever the runtime's allowlist names.
+func signs(header string) bool {
+	lower := strings.ToLower(header)
+	return lower == "authorization" || strings.HasPrefix(lower, "x-amz-")
+}
+
 // proxy sends the payload to the agent and its answer to the caller, as it
 // comes.
 func (c *Cloud) proxy(ctx context.Context, k *call, s *session) error {
@@ -183,6 +190,9 @@ func (c *Cloud) proxy(ctx context.Context, k *call, s *session) error {
 		return err
 	}
 	for _, name := range append(forwarded(), s.contract.headers...) {
+		if signs(name) {
+			continue
+		}
 		if values := k.Header.Values(name); len(values) > 0 {
 			req.Header[textproto.CanonicalMIMEHeaderKey(name)] = values
 		}

@@ -34,7 +34,7 @@ func (c *Cloud) createAgentRuntime(k *call) (any, error) {
 	if other, err := c.runtimeNamed(k, name); other != nil || err != nil {
 		return nil, errorOr(err, conflict("An agent with the specified name already exists"))
 	}
-	digest, err := c.acceptArtifact(k, body)
+	digest, err := c.acceptArtifact(k, runtimeARN(k.account, k.region, "*"), body)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (c *Cloud) makeVersion(k *call, r *runtimeRecord, body document, token stri
 	if r.Latest >= maxVersions {
 		return nil, faultf(http.StatusPaymentRequired, "ServiceQuotaExceededException", "The runtime has no version numbers left")
 	}
-	digest, err := c.acceptArtifact(k, body)
+	digest, err := c.acceptArtifact(k, r.arn(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (c *Cloud) getAgentRuntime(k *call) (any, error) {
 		}
 	}
 	if number > r.Latest {
-		return nil, faultf(http.StatusNotFound, "ResourceNotFoundException", "Agent with ID '%s' and version '%d' was not found", r.ID, number)
+		return nil, noVersion(r.ID, number)
 	}
 	v, err := c.version(r, number)
 	if err != nil {
@@ -351,6 +351,9 @@ func (c *Cloud) deleteVersion(r *runtimeRecord, version string) (any, error) {
 	number, err := parseVersion("version", version)
 	if err != nil {
 		return nil, err
+	}
+	if number > r.Latest {
+		return nil, noVersion(r.ID, number)
 	}
 	if _, err := c.version(r, number); err != nil {
 		return nil, err

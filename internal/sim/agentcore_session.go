@@ -81,7 +81,8 @@ func (s *session) await(ctx context.Context) error {
 	}
 }
 
-// enter and leave count the calls under way: a session is idle without any.
+// enter and leave count the calls under way, those that wait for the agent's
+// start included: a session is idle without any.
 func (s *session) enter() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,9 +98,15 @@ func (s *session) leave() {
 	}
 }
 
-// expire ends an idle session, unless its agent says that it is busy.
+// expire ends an idle session, unless its agent says that it is busy. One that
+// still starts has its own limit.
 func (s *session) expire() {
-	_, busy := s.ping(s.ctx)
+	busy := true
+	select {
+	case <-s.ready:
+		_, busy = s.ping(s.ctx)
+	default:
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -126,18 +126,22 @@ func noRuntime(id string) error {
 	return faultf(http.StatusNotFound, "ResourceNotFoundException", "Agent with ID '%s' was not found", id)
 }
 
+func noVersion(id string, number int) error {
+	return faultf(http.StatusNotFound, "ResourceNotFoundException", "Agent with ID '%s' and version '%d' was not found", id, number)
+}
+
 // runtime loads a runtime as it is now. The caller holds c.agentcore.mu.
 func (c *Cloud) runtime(account, region, id string) (*runtimeRecord, error) {
 	var r runtimeRecord
 	if !c.store.get(runtimePrefix(account, region)+id, &r) {
 		return nil, noRuntime(id)
 	}
+	if r.Deleted != nil && !c.now().Before(r.Deleted.Add(c.Settle)) {
+		return nil, errorOr(c.forgetRuntime(&r), noRuntime(id))
+	}
 	changed, err := c.settle(&r)
 	if err != nil {
 		return nil, err
-	}
-	if r.Deleted != nil && !c.now().Before(r.Deleted.Add(c.Settle)) {
-		return nil, errorOr(c.forgetRuntime(&r), noRuntime(id))
 	}
 	if changed {
 		return &r, c.store.put(r.key(), &r)
@@ -152,7 +156,8 @@ func errorOr(err, otherwise error) error {
 	return otherwise
 }
 
-// forgetRuntime removes a deleted runtime's records.
+// forgetRuntime removes a deleted runtime's records, its own the last: where a
+// crash comes between, the next look goes on.
 func (c *Cloud) forgetRuntime(r *runtimeRecord) error {
 	for _, key := range c.store.keys(fmt.Sprintf("agentcore/%s/%s/version/%s/", r.Account, r.Region, r.ID)) {
 		if err := c.store.delete(key); err != nil {
@@ -166,7 +171,7 @@ func (c *Cloud) forgetRuntime(r *runtimeRecord) error {
 func (c *Cloud) version(r *runtimeRecord, number int) (*versionRecord, error) {
 	var v versionRecord
 	if !c.store.get(versionKey(r, number), &v) {
-		return nil, faultf(http.StatusNotFound, "ResourceNotFoundException", "Agent with ID '%s' and version '%d' was not found", r.ID, number)
+		return nil, noVersion(r.ID, number)
 	}
 	return &v, nil
 }

@@ -286,19 +286,10 @@ func (c *Cloud) deleteRole(k *call) (any, error) {
 	return nil, c.store.delete(roleKey(r.Account, r.Name))
 }
 
-// passable says whether service may assume the role: the role exists and its
-// trust policy allows sts:AssumeRole to the service principal.
-func (c *Cloud) passable(arn, service string) error {
-	m := roleARN.FindStringSubmatch(arn)
-	if m == nil {
-		return faultf(http.StatusBadRequest, "ValidationException", "Role validation failed for '%s'. It is no ARN of a role.", arn)
-	}
-	return c.passableFrom(arn, service, "arn:aws:bedrock-agentcore:"+c.Region+":"+m[1]+":runtime/*")
-}
-
-// passableFrom is passable on behalf of the resource source, which conditions
-// on aws:SourceArn and aws:SourceAccount see.
-func (c *Cloud) passableFrom(arn, service, source string) error {
+// passable says whether service may assume the role on behalf of the resource
+// source, which conditions on aws:SourceArn and aws:SourceAccount see: the role
+// exists and its trust policy allows sts:AssumeRole to the service principal.
+func (c *Cloud) passable(arn, service, source string) error {
 	refuse := func(why string) error {
 		f := faultf(http.StatusBadRequest, "ValidationException",
 			"Role validation failed for '%s'. Please verify that the role exists and its trust policy allows assumption by this service", arn)

@@ -3,6 +3,7 @@ package sim
 import (
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,22 +31,65 @@ func checkTrust(document string) error {
 		return malformed("This policy contains invalid Json or elements: %v", err)
 	}
 	for _, s := range policy.Statements {
-		switch {
-		case s.Principals == nil:
-			return malformed("Missing required field Principal")
-		case s.Resources != nil || s.NotResources != nil:
-			return malformed("Has prohibited field Resource")
-		}
-		for _, action := range slices.Concat(s.Actions, s.NotActions) {
-			if service, _, _ := strings.Cut(strings.ToLower(action), ":"); service != "sts" && action != "*" {
-				return malformed("AssumeRole policy may only specify STS AssumeRole actions.")
-			}
-		}
-		if trustsGitHub(s) && !looksAtSubject(s) {
-			return malformed("A role that trusts %s needs a condition on %s:sub", Issuer, gitHubHost)
+		if err := checkTrustStatement(s); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func checkTrustStatement(s trust.Statement) error {
+	switch {
+	case !sid.MatchString(s.Sid):
+		return malformed("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*")
+	case s.Principals == nil:
+		return malformed("Missing required field Principal")
+	case s.Resources != nil || s.NotResources != nil:
+		return malformed("Has prohibited field Resource")
+	}
+	for _, action := range slices.Concat(s.Actions, s.NotActions) {
+		if !assumes(action) {
+			return malformed("AssumeRole policy may only specify STS AssumeRole actions.")
+		}
+	}
+	for _, p := range s.Principals {
+		if form := principalForm(p.Kind); form != nil && !form.MatchString(p.Value) {
+			return malformed("Invalid principal in policy: %q:%q", p.Kind, p.Value)
+		}
+	}
+	if trustsGitHub(s) && !looksAtSubject(s) {
+		return malformed("A role that trusts %s needs a condition on %s:sub", Issuer, gitHubHost)
+	}
+	return nil
+}
+
+// What IAM takes as principals, by their form. It also looks whether an AWS
+// principal or a service exists; the local cloud does not.
+var (
+	sid              = regexp.MustCompile(`^[0-9A-Za-z]*$`)
+	awsPrincipal     = regexp.MustCompile(`^(\*|[0-9]{12}|A[A-Z0-9]{15,127}|arn:aws(-[a-z]+)*:(iam|sts)::[0-9]{12}:(root|(user|role|assumed-role|federated-user)/[\x21-\x7e]+))$`)
+	servicePrincipal = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com)$`)
+	federated        = regexp.MustCompile(`^(\*|arn:aws(-[a-z]+)*:iam::[0-9]{12}:(oidc|saml)-provider/[\x21-\x7e]+|[a-z0-9-]+(\.[a-z0-9-]+)+)$`)
+)
+
+func principalForm(kind trust.Kind) *regexp.Regexp {
+	switch kind {
+	case trust.AWS:
+		return awsPrincipal
+	case trust.Service:
+		return servicePrincipal
+	case trust.Federated:
+		return federated
+	default:
+		return nil
+	}
+}
+
+// assumes says whether an action of a trust policy, which may have wildcards,
+// is one of those that belong there.
+func assumes(action string) bool {
+	return slices.ContainsFunc([]string{"sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity",
+		"sts:tagsession", "sts:setsourceidentity", "sts:setcontext"}, func(known string) bool { return matchWildcard(strings.ToLower(action), known) })
 }
 
 // gitHubHost is GitHub's issuer as provider ARNs and condition keys name it.
@@ -77,6 +121,8 @@ func checkPermissions(document string) error {
 	}
 	for _, s := range policy.Statements {
 		switch {
+		case !sid.MatchString(s.Sid):
+			return malformed("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*")
 		case s.Principals != nil:
 			return malformed("Policy document should not specify a principal.")
 		case s.Resources == nil && s.NotResources == nil:
