@@ -48,16 +48,18 @@ func badParameter(format string, args ...any) *fault {
 }
 
 // group resolves the group's name: by name, or by ARN of the caller's own
-// account.
-func (q *filterRequest) group() (string, error) {
+// account and region. Groups of others are not shared here.
+func (q *filterRequest) group(k *call) (string, error) {
 	name := q.LogGroupName
 	if q.LogGroupIdentifier != "" {
 		if name != "" {
 			return "", badParameter("LogGroupName and LogGroupIdentifier can't be used together.")
 		}
 		name = q.LogGroupIdentifier
-		if _, rest, ok := strings.Cut(name, ":log-group:"); ok {
-			name = strings.TrimSuffix(rest, ":*")
+		if own, ok := strings.CutPrefix(name, logGroupARN(k.account, k.region, "")); ok {
+			name = strings.TrimSuffix(own, ":*")
+		} else if strings.HasPrefix(name, "arn:") {
+			return "", noLogGroup()
 		}
 	}
 	if !logGroupPattern.MatchString(name) {
@@ -87,6 +89,10 @@ func (q *filterRequest) wants(e logEvent) bool {
 	return strings.HasPrefix(e.Stream, q.LogStreamNamePrefix) && (len(q.LogStreamNames) == 0 || contains(q.LogStreamNames, e.Stream))
 }
 
+func noLogGroup() error {
+	return faultf(http.StatusBadRequest, "ResourceNotFoundException", "The specified log group does not exist.")
+}
+
 func logGroupARN(account, region, name string) string {
 	return fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", region, account, name)
 }
@@ -96,7 +102,7 @@ func (c *Cloud) filterLogEvents(k *call) (any, error) {
 	if err := k.decode(&q); err != nil {
 		return nil, err
 	}
-	name, err := q.group()
+	name, err := q.group(k)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +223,7 @@ func (c *Cloud) describeLogStreams(k *call) (any, error) {
 	if err := k.decode(&q); err != nil {
 		return nil, err
 	}
-	name, err := q.group()
+	name, err := q.group(k)
 	if err != nil {
 		return nil, err
 	}

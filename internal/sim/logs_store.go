@@ -163,11 +163,11 @@ func (c *Cloud) halveLog(key string, g logRecord) error {
 func (c *Cloud) readLogs(account, region, group string) ([]logEvent, error) {
 	var g logRecord
 	if !c.store.get(logKey(account, region, group), &g) {
-		return nil, faultf(http.StatusBadRequest, "ResourceNotFoundException", "The specified log group does not exist.")
+		return nil, noLogGroup()
 	}
 	c.logs.mu.Lock()
-	defer c.logs.mu.Unlock()
 	raw, err := os.ReadFile(c.logFile(g))
+	c.logs.mu.Unlock() // agents that print need not wait for what follows
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the log group %s: %w", group, err)
 	}

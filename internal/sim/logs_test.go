@@ -118,12 +118,13 @@ func TestFilterLogEventsRefuses(t *testing.T) {
 		code    string
 		message string
 	}{
-		"no group":     {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/none")}, "ResourceNotFoundException", "The specified log group does not exist."},
-		"JSON pattern": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), FilterPattern: aws.String(`{ $.level = "error" }`)}, "InvalidParameterException", "pattern"},
-		"open quote":   {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), FilterPattern: aws.String(`"error`)}, "InvalidParameterException", "pattern"},
-		"limit":        {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), Limit: aws.Int32(10001)}, "InvalidParameterException", "limit"},
-		"token":        {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), NextToken: aws.String("?")}, "InvalidParameterException", "nextToken"},
-		"name and ARN": {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), LogGroupIdentifier: aws.String(testGroup)}, "InvalidParameterException", "together"},
+		"no group":          {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/none")}, "ResourceNotFoundException", "The specified log group does not exist."},
+		"JSON pattern":      {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), FilterPattern: aws.String(`{ $.level = "error" }`)}, "InvalidParameterException", "pattern"},
+		"open quote":        {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), FilterPattern: aws.String(`"error`)}, "InvalidParameterException", "pattern"},
+		"limit":             {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), Limit: aws.Int32(10001)}, "InvalidParameterException", "limit"},
+		"token":             {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), NextToken: aws.String("?")}, "InvalidParameterException", "nextToken"},
+		"another account's": {cloudwatchlogs.FilterLogEventsInput{LogGroupIdentifier: aws.String(logGroupARN("444455556666", DefaultRegion, testGroup))}, "ResourceNotFoundException", "does not exist"},
+		"name and ARN":      {cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(testGroup), LogGroupIdentifier: aws.String(testGroup)}, "InvalidParameterException", "together"},
 	} {
 		_, err := client.FilterLogEvents(t.Context(), &test.in)
 		t.Log(name)
