@@ -321,4 +321,4 @@ func (c *Cloud) passable(arn, service, source string) error {
 
 // allowed says whether the principal may do action on resource. Nothing asks
 // permission policies yet: every operation goes through here once it does.
-func (c *Cloud) allowed(p principal, action, resource string) error { return nil }
+func (c *Cloud) allowed(_ principal, _, _ string) error { return nil }

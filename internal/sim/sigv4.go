@@ -47,7 +47,7 @@ func (c *Cloud) authenticate(k *call) error {
 	if err != nil {
 		return err
 	}
-	signedAt, err := k.signingTime(a)
+	signedAt, err := k.signingTime()
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (k *call) readAuthorization() (authorization, error) {
 }
 
 // signingTime is X-Amz-Date, or Date where there is none.
-func (k *call) signingTime(a authorization) (time.Time, error) {
+func (k *call) signingTime() (time.Time, error) {
 	if header := k.Header.Get("X-Amz-Date"); header != "" {
 		at, err := time.Parse(sigTime, header)
 		if err != nil {
