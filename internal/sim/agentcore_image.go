@@ -132,11 +132,12 @@ func (t *sessions) imageLock(digest string) *sync.Mutex {
 // sweepAgents removes what a killed cloud left behind: layers of agents that
 // run no more, images unpacked by half.
 func (c *Cloud) sweepAgents() error {
-	left, err := filepath.Glob(filepath.Join(c.agentsDir("images"), ".part-*"))
+	left, err := fs.Glob(os.DirFS(c.agentsDir("images")), ".part-*")
 	if err != nil {
 		return err
 	}
-	for _, dir := range append(left, c.agentsDir("running")) {
+	for _, name := range append(left, "../running") {
+		dir := filepath.Join(c.agentsDir("images"), name)
 		if err := sandbox.RemoveTree(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing what is left of agents: %w", err)
 		}

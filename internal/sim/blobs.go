@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // maxLayer is ECR's bound of a layer, 52,000 MiB, in bytes.
@@ -186,6 +187,29 @@ func (u *upload) settle(f *os.File, digest string) error {
 	}
 	if got := "sha256:" + hex.EncodeToString(u.hash.Sum(nil)); got != digest {
 		return faultf(http.StatusBadRequest, "DIGEST_INVALID", "the layer's digest is '%s', not the '%s' that was given", got, digest)
+	}
+	return nil
+}
+
+// uploadLife is how long an upload that nobody goes on with is kept over a
+// restart. (ECR does not say how long it keeps one.)
+const uploadLife = 24 * time.Hour
+
+// sweepUploads removes what pushes that were given up have left.
+func (c *Cloud) sweepUploads() error {
+	uploads, err := fs.Glob(os.DirFS(c.Dir), "registry/*/uploads/*")
+	if err != nil {
+		return err
+	}
+	for _, name := range uploads {
+		path := filepath.Join(c.Dir, filepath.FromSlash(name))
+		info, err := os.Stat(path)
+		if err == nil && c.now().Sub(info.ModTime()) > uploadLife {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return fmt.Errorf("removing an upload that was given up: %w", err)
+		}
 	}
 	return nil
 }

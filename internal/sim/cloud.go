@@ -113,6 +113,9 @@ func (c *Cloud) open() error {
 	if err := c.openIdentity(); err != nil {
 		return err
 	}
+	if err := c.sweepUploads(); err != nil {
+		return err
+	}
 	return syncDir(c.Dir) // the directories and files that were made in it
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStateIsForOneCloud(t *testing.T) {
@@ -90,5 +91,61 @@ func TestNoAgentAfterClose(t *testing.T) {
 	_, err := c.beginSession(invocation{}, &runtimeRecord{}, &versionRecord{})
 	if f := asFault(err); f == nil || f.Status != http.StatusInternalServerError {
 		t.Errorf("a session begins: %v", err)
+	}
+}
+
+func TestWhatHasEndedMakesRoom(t *testing.T) {
+	clock := &movedClock{at: time.Now()}
+	c, _, _ := openCloud(t, clock.now)
+	r := role{Account: DefaultAccount, Name: "r", ID: "AROAX"}
+	old := must[accessKey](t)(c.newSession(r, "s", "", time.Hour))
+	must[map[string]string](t)(c.startJob(Job{Repository: "acme/agents"}, "http://127.0.0.1"))
+	clock.add(26 * time.Hour)
+	must[accessKey](t)(c.newSession(r, "s", "", time.Hour))
+	var kept accessKey
+	if c.store.get(keyRecord+old.ID, &kept) {
+		t.Error("the session of yesterday is kept")
+	}
+	if jobs := c.store.keys(jobRecord); len(jobs) > 0 {
+		t.Errorf("yesterday's jobs are kept: %v", jobs)
+	}
+}
+
+func TestGivenUpUploadsAreSwept(t *testing.T) {
+	h := newHub(t, "team/agent")
+	old := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
+	young := h.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
+	past := time.Now().Add(-uploadLife - time.Hour)
+	if err := os.Chtimes(filepath.Join(h.dir("uploads"), filepath.Base(old)), past, past); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, h.cloud)
+	again := &Cloud{Dir: h.cloud.Dir}
+	if err := again.Open(); err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	left := must[[]os.DirEntry](t)(os.ReadDir(h.dir("uploads")))
+	if len(left) != 1 || left[0].Name() != filepath.Base(young) {
+		t.Errorf("uploads: %v", left)
+	}
+}
+
+// TestOddDirectory: the state's place is not read as a pattern.
+func TestOddDirectory(t *testing.T) {
+	c := &Cloud{Dir: filepath.Join(t.TempDir(), "odd [name")}
+	if err := c.Open(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	part := filepath.Join(c.agentsDir("images"), ".part-1")
+	if err := os.MkdirAll(part, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.sweepAgents(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(part); !os.IsNotExist(err) {
+		t.Errorf("an image unpacked by half is left: %v", err)
 	}
 }

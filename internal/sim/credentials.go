@@ -157,8 +157,12 @@ func (c *Cloud) githubToken() (string, error) {
 	return token, c.store.put(githubTokenRecord, token)
 }
 
-// newSession makes and keeps the temporary key of a role's session.
+// newSession makes and keeps the temporary key of a role's session. What has
+// ended long ago makes room for it, so that a cloud may run for weeks.
 func (c *Cloud) newSession(r role, session, policy string, lifetime time.Duration) (accessKey, error) {
+	if err := c.forgetExpired(); err != nil {
+		return accessKey{}, err
+	}
 	key := newAccessKey("ASIA")
 	key.Token = newSessionToken()
 	key.ARN = "arn:aws:sts::" + r.Account + ":assumed-role/" + r.Name + "/" + session
