@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
@@ -219,6 +221,7 @@ func (s Source) chain(ctx context.Context, session *Session) (aws.CredentialsPro
 		config.WithRegion(session.region), // an empty one leaves the profile's
 		config.WithSharedConfigProfile(profile),
 		config.WithRetryer(newRetryer),
+		config.WithLogger(logging.Nop{}), // what fails is in the error
 		// Without it the chain's web-identity provider would go to AWS with
 		// a token that is meant for the local cloud.
 		config.WithBaseEndpoint(session.endpoints.URL(STS)),
