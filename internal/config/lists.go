@@ -51,7 +51,7 @@ func checkIDs(ids []string, r rule) string {
 	}
 	for _, id := range ids {
 		if !r.ok(id) {
-			return fmt.Sprintf("each must be %s, not %s", r.want, quote(id))
+			return fmt.Sprintf("holds %s; each id must be %s", quote(id), r.want)
 		}
 	}
 	return ""

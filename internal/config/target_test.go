@@ -279,7 +279,7 @@ environments:
 	}{
 		{"role", "vpc", env("EXECUTION_ROLE_ARN", "run"), delivery.KindUsage, []string{"EXECUTION_ROLE_ARN must be an IAM role ARN", `not "run"`}},
 		{"all at once", "vpc", env("EXECUTION_ROLE_ARN", "run", "AWS_REGION", "here", "AGENT_SUBNET_IDS", "sg-00000001", "AGENT_SECURITY_GROUP_ID", "[1]"),
-			delivery.KindUsage, []string{"EXECUTION_ROLE_ARN", `AWS_REGION must be an AWS region such as us-east-1, not "here"`, "AGENT_SUBNET_IDS each must be", "AGENT_SECURITY_GROUP_ID begins with ["}},
+			delivery.KindUsage, []string{"EXECUTION_ROLE_ARN", `AWS_REGION must be an AWS region such as us-east-1, not "here"`, "AGENT_SUBNET_IDS holds \"sg-00000001\"; each id must be", "AGENT_SECURITY_GROUP_ID begins with ["}},
 		{"too many", "vpc", env("AGENT_SUBNET_IDS", seventeen), delivery.KindUsage, []string{"AGENT_SUBNET_IDS must hold 1 to 16 ids, not 17"}},
 		{"commas alone", "vpc", env("AGENT_SUBNET_IDS", " , "), delivery.KindUsage, []string{"AGENT_SUBNET_IDS must hold 1 to 16 ids, not 0"}},
 		{"other account", "vpc", env("EXECUTION_ROLE_ARN", "arn:aws:iam::999988887777:role/run"), delivery.KindUsage, []string{"EXECUTION_ROLE_ARN belongs to account 999988887777"}},
