@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/github"
@@ -54,6 +55,8 @@ func outputs(d *delivery.Deployment) func(*bytes.Buffer) error {
 	}
 }
 
+// summary is the page that GitHub shows of the step: the verdict first, then
+// what went wrong and what serves, what changed, and what it took.
 func summary(d *delivery.Deployment, err error) func(*bytes.Buffer) error {
 	return func(b *bytes.Buffer) error {
 		var md bytes.Buffer
@@ -62,11 +65,10 @@ func summary(d *delivery.Deployment, err error) func(*bytes.Buffer) error {
 			mark = "✗"
 		}
 		fmt.Fprintf(&md, "### %s %s → %s: %s %s, version %s\n\n", mark, d.Target.Agent, d.Target.Environment,
-			shortRevision(d.Revision), d.Outcome, orAbsent(d.Runtime.Version))
-		if err != nil {
-			fmt.Fprintf(&md, "```text\n%s\n```\n\n", bytes.ReplaceAll([]byte(err.Error()), []byte("```"), []byte("'''")))
-		}
-		fmt.Fprintf(&md, "| stage | seconds |\n|---|---|\n")
+			deliveredName(d), d.Outcome, orAbsent(d.Runtime.Version))
+		summarizeError(&md, err)
+		summarizeChanges(&md, d)
+		fmt.Fprintf(&md, "<details><summary>stages, %.1f s</summary>\n\n| stage | seconds |\n|---|---|\n", d.Elapsed.Seconds())
 		for _, s := range d.Stages {
 			took := fmt.Sprintf("%.1f", s.Elapsed.Seconds())
 			if s.Skipped {
@@ -74,6 +76,43 @@ func summary(d *delivery.Deployment, err error) func(*bytes.Buffer) error {
 			}
 			fmt.Fprintf(&md, "| %s | %s |\n", s.Name, took)
 		}
+		fmt.Fprint(&md, "\n</details>\n")
 		return github.WriteSummary(b, md.String())
 	}
+}
+
+func summarizeError(md *bytes.Buffer, err error) {
+	if err == nil {
+		return
+	}
+	text := []string{"error: " + err.Error()}
+	var e *delivery.Error
+	if errors.As(err, &e) {
+		for _, h := range e.Hints {
+			text = append(text, "hint: "+h)
+		}
+		if e.Serves != "" {
+			text = append(text, "now: "+e.Serves)
+		}
+	}
+	fenced(md, strings.Join(text, "\n"))
+}
+
+// summarizeChanges shows the field diff as the log does.
+func summarizeChanges(md *bytes.Buffer, d *delivery.Deployment) {
+	if len(d.Changes) == 0 {
+		return
+	}
+	title := "changes"
+	if d.Previous != nil {
+		title = "changes from version " + d.Previous.Version
+	}
+	fmt.Fprintf(md, "<details><summary>%s</summary>\n\n", title)
+	fenced(md, strings.Join(changeLines(d.Changes), "\n"))
+	fmt.Fprint(md, "</details>\n\n")
+}
+
+// fenced writes text that may quote others as a block that it can't leave.
+func fenced(md *bytes.Buffer, text string) {
+	fmt.Fprintf(md, "```text\n%s\n```\n\n", strings.ReplaceAll(printableLines(text), "```", "'''"))
 }

@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
+
+// latestTag is the tag that deploys move.
+const latestTag = "latest"
 
 type buildDocument struct {
 	Schema   string        `json:"schema"` // slipway.build/v1
@@ -54,11 +58,7 @@ func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bo
 	d := &delivery.Deliverer{Target: p.target, Builder: lazyBuilder{p.agent.Build, a.Env},
 		Observe: (&progress{ui: a.ui, debug: a.debug}).observe}
 	if dryRun {
-		a.ui.line("  would build %s with the engine %s for %s", p.agent.Build.Path, p.agent.Build.Engine, p.agent.Build.Platform)
-		if push {
-			a.ui.line("  would push %s/%s:%s", p.target.Registry, p.target.Repository, source.Revision)
-		}
-		return nil
+		return a.planBuild(p, source, push, allowDirty)
 	}
 	if push {
 		if !a.yes && !a.ci() {
@@ -76,9 +76,47 @@ func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bo
 	}
 	if a.json() {
 		return a.ui.document(buildDocument{Schema: "slipway.build/v1", Agent: p.target.Agent, Revision: source.Revision,
-			Image: imageDocument{URI: p.target.ImageURI(built.Digest), Digest: built.Digest, Platform: built.Platform, Tags: built.Tags},
+			Image: imageDocument{URI: p.target.ImageURI(built.Digest), Digest: built.Digest, Platform: built.Platform, Tags: revisionTags(built.Tags)},
 			Bytes: built.Bytes, Pushed: push})
 	}
 	a.ui.result("%s", built.Digest)
+	return nil
+}
+
+// revisionTags leaves out latest, which moves only when a deploy has verified
+// the image.
+func revisionTags(tags []string) []string {
+	own := []string{}
+	for _, tag := range tags {
+		if tag != latestTag {
+			own = append(own, tag)
+		}
+	}
+	return own
+}
+
+// planBuild says what a build would do.
+func (a *app) planBuild(p *project, source delivery.Source, push, allowDirty bool) error {
+	if source.Dirty && !allowDirty {
+		return &delivery.Error{Kind: delivery.KindSource, Op: "reading the work tree", Err: errors.New("it has changes that are not committed"),
+			Hints: []string{"commit them, or build them under a tag that says so: --allow-dirty"}}
+	}
+	tag := source.Revision
+	if source.Dirty {
+		tag += "-dirty-<digest>"
+	}
+	doc := planDocument{Schema: "slipway.plan/v1", Agent: p.target.Agent, Environment: p.target.Environment,
+		Revision: source.Revision, Changes: []changeDocument{}, Steps: []stepDocument{{delivery.StageBuild, "+",
+			fmt.Sprintf("an image of %s for %s with the engine %s", p.agent.Build.Path, p.agent.Build.Platform, p.agent.Build.Engine)}}}
+	if push {
+		doc.Steps = append(doc.Steps, stepDocument{delivery.StagePush, "+",
+			fmt.Sprintf("tag %s in %s/%s", tag, p.target.Registry, p.target.Repository)})
+	}
+	if a.json() {
+		return a.ui.document(doc)
+	}
+	for _, s := range doc.Steps {
+		a.ui.result("  %s %-9s %s", s.Action, s.Stage, s.Text)
+	}
 	return nil
 }

@@ -95,13 +95,14 @@ func (a *app) root() *cobra.Command {
 		Example: `  slipway demo                  the whole story on a local cloud: no account, no Docker
   slipway deploy --env dev      build, push, update, wait, verify
   slipway status                what serves where`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, Version: version().String(),
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
 		Args:              cobra.NoArgs,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(usage)
+	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.output, "output", "o", "text", "what stdout carries: text or json")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress on stderr")
@@ -126,11 +127,17 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// strict makes every command report a wrong argument as a usage error.
+// strict makes every command report a wrong argument as a usage error, and a
+// missing flag too: cobra looks for those only after the arguments.
 func (a *app) strict(cmd *cobra.Command) {
+	if run := cmd.RunE; run == nil {
+		// A command of commands: what is no name of one is a mistake.
+		cmd.Args = cobra.NoArgs
+		cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			if err := errors.Join(check(c, args), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
 				return usage(c, err)
 			}
 			return nil

@@ -78,7 +78,8 @@ func (c *control) call(ctx context.Context, method, name string, body, result an
 			Message string `json:"message"`
 		}
 		_ = json.Unmarshal(answer, &refusal) // an answer that is none has no message
-		return fmt.Errorf("the local cloud refused %s: %s", name, refusal.Message)
+		what, _, _ := strings.Cut(name, "?")
+		return fmt.Errorf("the local cloud refused %s: %s", what, refusal.Message)
 	}
 	if result == nil {
 		return nil

@@ -11,8 +11,10 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/sim"
@@ -91,7 +93,7 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	d.doc = demoDocument{Schema: "slipway.demo/v1", Cloud: cloud.address, Steps: []demoStep{}, Stages: []stagesOfStep{}}
 	d.say("%s", a.ui.paint(bold, fmt.Sprintf("slipway %s · local cloud %s · STS IAM ECR SSM AgentCore Logs GitHub", version().Version, cloud.address)))
-	d.say("no account, no Docker, no stored key; ~/.aws, AWS_* and GH_TOKEN are not read; files only in %s", dir)
+	d.say("no account, no Docker, no stored key; ~/.aws, AWS_* and GH_TOKEN are not read; files only in %s", d.near(dir))
 	d.say("")
 	d.run(ctx)
 	d.doc.Seconds = seconds(time.Since(start))
@@ -121,6 +123,36 @@ func (d *demo) say(format string, args ...any) {
 		return
 	}
 	d.ui.result(format, args...)
+}
+
+// tell says a line, broken between words where it is wider than the terminal.
+func (d *demo) tell(begin, text string) {
+	width := 0
+	if f, ok := d.Out.(interface{ Fd() uintptr }); ok && !d.json() {
+		width, _, _ = term.GetSize(int(f.Fd())) // 0 where it is no terminal
+	}
+	d.say("%s", begin+strings.Join(broken(text, width-utf8.RuneCountInString(begin)), "\n"+strings.Repeat(" ", utf8.RuneCountInString(begin))))
+}
+
+// leastWidth is what a text is broken to at the least.
+const leastWidth = 30
+
+// broken cuts a text into lines of at most width characters, at blanks.
+func broken(text string, width int) []string {
+	var lines []string
+	rest := []rune(text)
+	for width >= leastWidth && len(rest) > width {
+		at := width
+		for at > leastWidth/2 && rest[at] != ' ' {
+			at--
+		}
+		if rest[at] != ' ' {
+			at = width
+		}
+		lines = append(lines, strings.TrimRight(string(rest[:at]), " "))
+		rest = []rune(strings.TrimLeft(string(rest[at:]), " "))
+	}
+	return append(lines, string(rest))
 }
 
 // markerFile tells a demo's directory from one that holds something else.
@@ -169,9 +201,9 @@ func (d *demo) run(ctx context.Context) {
 		text, details, err := s.do(ctx)
 		step := demoStep{Name: s.name, OK: err == nil, Seconds: seconds(time.Since(start)), Text: text, Details: orEmpty(details)}
 		d.doc.Steps = append(d.doc.Steps, step)
-		d.say(" %d %-11s %-66s %5.1fs", len(d.doc.Steps), step.Name, text, step.Seconds)
+		d.tell(fmt.Sprintf(" %d %-11s %5.1fs  ", len(d.doc.Steps), step.Name, step.Seconds), text)
 		for _, line := range details {
-			d.say("     %s", line)
+			d.tell(strings.Repeat(" ", 14), line)
 		}
 		if err != nil {
 			d.failed = &delivery.Error{Kind: delivery.KindFailed, Op: "demo step " + s.name, Err: err}
@@ -204,17 +236,27 @@ func (d *demo) next(state string, stays bool) {
 		d.say(" install      go install ./cmd/slipway")
 	}
 	if !stays {
-		d.say(" cloud        slipway local up --state %s      # it has ended; its state is kept", state)
+		d.say(" cloud        slipway local up --state %s &      # it has ended; its state is kept", d.near(state))
 	}
-	d.say(" look around  cd %s && eval \"$(slipway local env --state %s)\" && slipway status", d.repo, state)
-	d.say("              slipway local journal --state %s      # every call, who made it, what came of it", state)
+	d.say(" look around  cd %s", d.near(d.repo))
+	d.say("              eval \"$(slipway local env --state ../cloud)\" && slipway status")
+	d.say("              slipway local journal --state ../cloud       # every call")
 	d.say(" deploy       change support/main.go, commit it, then")
-	d.say("              slipway local job --state %s --repository acme/agents --environment dev -- slipway deploy --env dev", state)
+	d.say("              slipway local job --state ../cloud --repository acme/agents \\")
+	d.say("                --environment dev -- slipway deploy --env dev")
 	d.say(" your turn    write slipway.yaml in your repository: examples/, slipway schema")
 	if stays {
 		d.say("")
 		d.say("The cloud goes on serving. Ctrl-C ends it.")
 	}
+}
+
+// near is a path as it is written from where we are, if that is shorter.
+func (d *demo) near(path string) string {
+	if rel, err := filepath.Rel(d.Dir, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
 }
 
 // tokensIn counts the logins by token that the cloud's STS answered.

@@ -185,7 +185,7 @@ func (d *demo) createRuntime(ctx context.Context) (string, []string, error) {
 	o, err := d.deliver(ctx, "create", 0, env, "--create", "--yes")
 	r := o.report
 	return fmt.Sprintf("an administrator, once: %s, version %s", r.Runtime.ID, r.Runtime.Version),
-		[]string{"image " + r.Image.Digest + " " + r.Image.Platform}, err
+		[]string{"image " + shortDigest(r.Image.Digest) + " " + r.Image.Platform}, err
 }
 
 func (d *demo) firstDeploy(ctx context.Context) (string, []string, error) {

@@ -77,16 +77,26 @@ func (a *app) deploy(ctx context.Context, f deployFlags) error {
 			documents = append(documents, doc)
 		}
 		if err != nil {
-			failures = append(failures, err)
+			failures = append(failures, inCase(f.all, name, err))
 		}
 		if err != nil && ctx.Err() != nil {
 			break
 		}
 	}
 	if a.json() {
-		failures = append(failures, a.printDocuments(f.all, documents))
+		if err := a.printDocuments(f.all, documents); err != nil {
+			failures = append(failures, err)
+		}
 	}
-	return worst(failures)
+	return a.each(failures)
+}
+
+// inCase names the agent where several are delivered.
+func inCase(several bool, agent string, err error) error {
+	if !several || strings.Contains(err.Error(), agent) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", agent, err)
 }
 
 // printDocuments prints the document of a command, or those of --all.
@@ -95,25 +105,27 @@ func (a *app) printDocuments(all bool, documents []any) error {
 	case len(documents) == 0:
 		return nil
 	case all:
-		return a.ui.document(map[string]any{"schema": "slipway.deployments/v1", "deployments": documents})
+		return a.ui.document(deploymentsDocument{"slipway.deployments/v1", documents})
 	}
 	return a.ui.document(documents[0])
 }
 
-// worst joins failures so that the one with the highest exit code decides.
-func worst(failures []error) error {
-	var first error
-	for _, err := range failures {
-		if err != nil && (first == nil || delivery.ExitCode(err) > delivery.ExitCode(first)) {
-			first = err
-		}
+// each tells failures one by one, and returns the exit status of the worst. A
+// lone one is left to Main.
+func (a *app) each(failures []error) error {
+	if len(failures) < 2 {
+		return errors.Join(failures...)
 	}
+	status := 0
+	told := make(map[string]bool)
 	for _, err := range failures {
-		if err != nil && first != nil && !errors.Is(first, err) {
-			first = fmt.Errorf("%w; also: %w", first, err)
+		status = max(status, delivery.ExitCode(err))
+		if !told[err.Error()] {
+			a.ui.fail(err)
 		}
+		told[err.Error()] = true
 	}
-	return first
+	return exitError(status)
 }
 
 // deployOne deploys one agent. It returns the document to print, nil where
@@ -171,9 +183,22 @@ func (a *app) told(d *delivery.Deployment, err error) {
 		if d.Outcome == delivery.Unchanged {
 			state = "serves already, nothing was done:"
 		}
-		a.ui.line("%s %s in %s %s %s as version %s through %s  (%.1fs)", a.ui.paint(green, "now:"), d.Target.Agent,
-			d.Target.Environment, state, shortRevision(d.Revision), d.Runtime.Version, d.Runtime.Endpoint, d.Elapsed.Seconds())
+		verdict := ""
+		if d.Outcome == delivery.Deployed && d.Target.Verify.Skip {
+			verdict = ", unverified"
+		}
+		a.ui.line("%s %s in %s %s %s as version %s through %s%s  (%.1fs)", a.ui.paint(green, "now:"), d.Target.Agent,
+			d.Target.Environment, state, deliveredName(d), d.Runtime.Version, d.Runtime.Endpoint, verdict, d.Elapsed.Seconds())
 	}
+}
+
+// deliveredName is what was delivered: a commit, or one with changes.
+func deliveredName(d *delivery.Deployment) string {
+	name := shortRevision(d.Revision)
+	if len(d.Tags) > 0 && strings.HasPrefix(d.Tags[0], d.Revision+"-dirty-") {
+		name += "-dirty"
+	}
+	return name
 }
 
 // plan prints what a deploy would do: as the result where it was asked for,

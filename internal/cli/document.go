@@ -26,6 +26,12 @@ type deploymentDocument struct {
 	Error       *errorDocument    `json:"error,omitempty"`
 }
 
+// deploymentsDocument is what --all prints.
+type deploymentsDocument struct {
+	Schema      string `json:"schema"`      // slipway.deployments/v1
+	Deployments []any  `json:"deployments"` // or plans, with --dry-run
+}
+
 type imageDocument struct {
 	URI      string   `json:"uri"`
 	Digest   string   `json:"digest"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ func (a *app) invokeCommand() *cobra.Command {
   echo '{"prompt": "ping"}' | slipway invoke --env dev -`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if n := len(session); session != "" && (n < 33 || n > 256) {
+				return usage(cmd, fmt.Errorf("--session has %d characters; AgentCore takes 33 to 256", n))
+			}
 			payload, err := a.payload(args)
 			if err != nil {
 				return err
@@ -87,7 +91,7 @@ func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
 	if answer.Status < 200 || answer.Status > 299 {
 		failed = &delivery.Error{Kind: delivery.KindFailed, Op: "invoking the agent",
 			Err:   fmt.Errorf("it answered %d %s: %s", answer.Status, answer.ErrorCode, answer.Message),
-			Hints: []string{"slipway logs shows what the agent printed"}}
+			Hints: invokeHints(answer)}
 	}
 	if a.json() {
 		body := json.RawMessage(answer.Body)
@@ -98,7 +102,22 @@ func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
 		return errors.Join(a.ui.document(doc), failed)
 	}
 	if failed == nil {
-		a.ui.result("%s", strings.TrimRight(string(answer.Body), "\n"))
+		body := strings.TrimRight(string(answer.Body), "\n")
+		if isTerminal(a.Out) {
+			body = printableLines(body) // the agent's words don't move the cursor
+		}
+		a.ui.result("%s", body)
 	}
 	return failed
+}
+
+// invokeHints looks at whose the failure is: the agent's, or the call's.
+func invokeHints(answer delivery.Answer) []string {
+	switch answer.Status {
+	case http.StatusNotFound:
+		return []string{"slipway status shows the endpoint that serves"}
+	case http.StatusFailedDependency:
+		return []string{"slipway logs shows what the agent printed"}
+	}
+	return nil
 }

@@ -31,6 +31,23 @@ const (
 // agent's sandbox.
 const initCommand = "agent-init"
 
+type localDocument struct {
+	Schema  string `json:"schema"` // slipway.local/v1
+	Address string `json:"address"`
+	State   string `json:"state"`
+}
+
+type envDocument struct {
+	Schema    string            `json:"schema"` // slipway.local-env/v1
+	Variables map[string]string `json:"variables"`
+}
+
+type tokenDocument struct {
+	Schema string          `json:"schema"` // slipway.local-token/v1
+	Token  string          `json:"token"`
+	Claims json.RawMessage `json:"claims"`
+}
+
 func (a *app) localCommand() *cobra.Command {
 	var state string
 	cmd := &cobra.Command{
@@ -67,7 +84,7 @@ func (a *app) localUp(dir func() string) *cobra.Command {
 				return err
 			}
 			if a.json() {
-				err = a.ui.document(map[string]string{"schema": "slipway.local/v1", "address": c.address, "state": dir()})
+				err = a.ui.document(localDocument{"slipway.local/v1", c.address, dir()})
 			} else {
 				a.ui.result("%s", c.address)
 			}
@@ -144,10 +161,10 @@ func (a *app) localEnv(dir func() string) *cobra.Command {
 			}
 			env, err := c.administrator(cmd.Context(), account)
 			if err != nil {
-				return err
+				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
 			}
 			if a.json() {
-				return a.ui.document(env)
+				return a.ui.document(envDocument{"slipway.local-env/v1", env})
 			}
 			for _, name := range sortedNames(env) {
 				a.ui.result("export %s=%s", name, shellQuote(env[name]))
@@ -285,7 +302,7 @@ func (a *app) printToken(ctx context.Context, dir string, job sim.Job, audience 
 		return &delivery.Error{Kind: delivery.KindUsage, Err: err}
 	}
 	if a.json() {
-		return a.ui.document(map[string]any{"schema": "slipway.local-token/v1", "token": token.Value, "claims": token.Claims})
+		return a.ui.document(tokenDocument{"slipway.local-token/v1", token.Value, token.Claims})
 	}
 	a.ui.result("%s", token.Value)
 	return nil

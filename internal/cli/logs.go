@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,9 @@ func (a *app) logsCommand() *cobra.Command {
 		Example: "  slipway logs --env dev --since 10m\n  slipway logs --env dev --version 7",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if n, err := strconv.Atoi(q.Version); q.Version != "" && (err != nil || n < 1) {
+				return usage(cmd, fmt.Errorf("--version is %q; versions are 1, 2, 3 and so on", q.Version))
+			}
 			p, err := a.project(s)
 			if err != nil {
 				return err

@@ -25,7 +25,7 @@ func (p *progress) observe(e delivery.Event) {
 	case delivery.StageDone:
 		p.done(e)
 	case delivery.Note:
-		p.ui.line("    %s", e.Text)
+		p.ui.line("    %s", p.ui.tame(e.Text))
 	case delivery.Warning:
 		p.ui.warn("%s", e.Text)
 	case delivery.BuildOutput:
@@ -38,7 +38,7 @@ func (p *progress) observe(e delivery.Event) {
 		p.sent = e.Transfer
 		p.ui.draft("  %-12s %s of %s", e.Stage, size(e.Transfer.Done), size(e.Transfer.Total))
 	case delivery.Waiting:
-		p.ui.line("    waiting for %s", e.Text)
+		p.ui.line("    waiting for %s", p.ui.tame(e.Text))
 	case delivery.Diff:
 		p.changes(e.Changes)
 	case delivery.AgentOutput:
@@ -51,7 +51,7 @@ func (p *progress) done(e delivery.Event) {
 	case e.Text != "":
 		p.ui.line("  %-12s %s", e.Stage, p.ui.paint(red, e.Text))
 	case e.Skipped:
-		p.ui.line("  %-12s %s", e.Stage, p.ui.paint(dim, "–"))
+		p.ui.line("  %-12s %s", e.Stage, p.ui.paint(dim, "     –"))
 	case p.sent.Total > 0 && e.Stage == delivery.StagePush:
 		p.ui.line("  %-12s %5.1fs  %s, %s/s", e.Stage, e.Elapsed.Seconds(), size(p.sent.Done), size(rate(p.sent.Done, e.Elapsed)))
 	default:
@@ -82,7 +82,7 @@ func size(n int64) string {
 // changes prints a field diff: added +, removed -, changed ~.
 func (p *progress) changes(changes []delivery.Change) {
 	for _, line := range changeLines(changes) {
-		p.ui.line("    %s", line)
+		p.ui.line("    %s", p.ui.tame(line))
 	}
 }
 
@@ -93,7 +93,7 @@ func changeLines(changes []delivery.Change) []string {
 		width = max(width, len(c.Path))
 	}
 	for _, c := range changes {
-		before, after := brief(shown(c.Before, c.Secret)), brief(shown(c.After, c.Secret))
+		before, after := briefly(shown(c.Before, c.Secret), shown(c.After, c.Secret))
 		switch {
 		case len(c.Before) == 0:
 			lines = append(lines, fmt.Sprintf("+ %-*s  %s", width, c.Path, after))
@@ -106,15 +106,21 @@ func changeLines(changes []delivery.Change) []string {
 	return lines
 }
 
-// brief shortens what only its first digits tell apart to a person: an image
-// by digest loses its registry and most of its digest.
-func brief(value string) string {
+// briefly shortens both sides of a change: digests lose most of their digits,
+// images the registry that they share.
+func briefly(before, after string) (string, string) {
+	from, image, one := strings.Cut(before, ".amazonaws.com/")
+	to, next, other := strings.Cut(after, ".amazonaws.com/")
+	if one && other && from == to {
+		before, after = image, next
+	}
+	return shortImage(before), shortImage(after)
+}
+
+func shortImage(value string) string {
 	image, hex, ok := strings.Cut(value, "@sha256:")
 	if !ok || len(hex) != 64 {
 		return value
-	}
-	if _, name, ok := strings.Cut(image, "/"); ok {
-		image = name
 	}
 	return image + "@sha256:" + hex[:8] + "…"
 }

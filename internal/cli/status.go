@@ -67,16 +67,16 @@ func (a *app) status(ctx context.Context, s selection) error {
 		}
 		row, err := a.environmentStatus(ctx, p)
 		if err != nil {
-			failures = append(failures, err)
+			failures = append(failures, fmt.Errorf("%s in %s: %w", row.Agent, row.Environment, err))
 		}
 		doc.Environments = append(doc.Environments, row)
 	}
-	if a.json() {
-		failures = append(failures, a.ui.document(doc))
-	} else {
+	if !a.json() {
 		a.statusTable(doc.Environments)
+	} else if err := a.ui.document(doc); err != nil {
+		failures = append(failures, err)
 	}
-	return worst(failures)
+	return a.each(failures)
 }
 
 func (a *app) environmentStatus(ctx context.Context, p *project) (environmentStatus, error) {
@@ -89,7 +89,7 @@ func (a *app) environmentStatus(ctx context.Context, p *project) (environmentSta
 	st, err := d.Status(ctx)
 	if err != nil {
 		row.Error = errorOf(err)
-		return row, fmt.Errorf("%s in %s: %w", row.Agent, row.Environment, err)
+		return row, err
 	}
 	row.Version, row.Endpoint, row.Status = st.Runtime.Version, st.Runtime.Endpoint, st.Runtime.Status
 	row.RuntimeID, row.Image, row.Drift = st.Runtime.ID, st.Image, orEmpty(st.Drift)
@@ -115,7 +115,7 @@ func (a *app) statusTable(rows []environmentStatus) {
 	}
 	_ = w.Flush() // a strings.Builder does not fail
 	for _, line := range strings.Split(strings.TrimRight(b.String(), "\n"), "\n") {
-		a.ui.result("%s", strings.TrimRight(line, " "))
+		a.ui.result("%s", strings.TrimRight(printable(line), " "))
 	}
 }
 

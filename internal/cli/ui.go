@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -35,7 +37,8 @@ type ui struct {
 	actions  bool // GitHub Actions reads stderr
 
 	mu      sync.Mutex
-	pending bool // a line that will be drawn over
+	pending bool     // a line that will be drawn over
+	warned  []string // what was warned of
 }
 
 func newUI(a *app) *ui {
@@ -101,15 +104,20 @@ func (u *ui) clear() {
 	}
 }
 
+// warn writes a warning, each text once.
 func (u *ui) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text := u.tame(fmt.Sprintf(format, args...))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if slices.Contains(u.warned, text) {
+		return
+	}
+	u.warned = append(u.warned, text)
+	u.clear()
 	if u.actions {
 		_ = github.Annotate(u.err, github.Annotation{Level: "warning", Message: text}) // stderr: nobody to tell
 		return
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.clear()
 	fmt.Fprintf(u.err, "%s %s\n", u.paint(yellow, "warning:"), text)
 }
 
@@ -140,7 +148,7 @@ func (u *ui) foreign(lines []string) {
 	}
 	var b strings.Builder
 	for _, l := range lines {
-		fmt.Fprintf(&b, "    %s %s\n", u.paint(dim, "│"), printable(l))
+		fmt.Fprintf(&b, "    %s %s\n", u.paint(dim, "│"), printable(cut(l)))
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -152,14 +160,48 @@ func (u *ui) foreign(lines []string) {
 	fmt.Fprint(u.err, b.String())
 }
 
-// printable drops what could move a terminal's cursor.
+// mostOfLine is how much of a line that others wrote is shown: the whole is
+// in the agent's log.
+const mostOfLine = 2000
+
+// cut shortens a line to what is shown of it.
+func cut(line string) string {
+	if len(line) <= mostOfLine {
+		return line
+	}
+	return fmt.Sprintf("%s… (%d bytes more)", strings.ToValidUTF8(line[:mostOfLine], ""), len(line)-mostOfLine)
+}
+
+// printable drops what could move a terminal's cursor or reorder what it
+// shows, line ends among it.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		control := r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0
+		if control || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) {
 			return -1
 		}
 		return r
 	}, s)
+}
+
+// printableLines is printable for a text that may have several lines.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// tame makes one line of a text that may quote what others wrote. GitHub's
+// runner takes "##[" for a command wherever it stands, and "::" where a line
+// begins, blanks aside.
+func (u *ui) tame(s string) string {
+	s = printable(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
+	if u.actions {
+		s = strings.ReplaceAll(s, "##[", "# #[")
+	}
+	return s
 }
 
 // fail tells an error: what failed, what to do, what serves now.
@@ -170,7 +212,7 @@ func (u *ui) fail(err error) {
 	if u.actions {
 		u.annotate(err)
 	} else {
-		fmt.Fprintf(u.err, "%s %s\n", u.paint(red, "error:"), indent(err.Error()))
+		fmt.Fprintf(u.err, "%s %s\n", u.paint(red, "error:"), indent(printableLines(err.Error())))
 	}
 	var denial *awsauth.Denial
 	if errors.As(err, &denial) {
@@ -181,10 +223,10 @@ func (u *ui) fail(err error) {
 		return
 	}
 	for _, h := range e.Hints {
-		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "hint:"), indent(h))
+		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "hint:"), u.tame(h))
 	}
 	if e.Serves != "" {
-		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "now:"), e.Serves)
+		fmt.Fprintf(u.err, "%s %s\n", u.paint(bold, "now:"), u.tame(e.Serves))
 	}
 }
 
@@ -196,16 +238,21 @@ const mostAnnotations = 10
 func (u *ui) annotate(err error) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
-		_ = github.Annotate(u.err, github.Annotation{Level: "error", Title: "slipway", Message: err.Error()}) // stderr: nobody to tell
+		_ = github.Annotate(u.err, github.Annotation{Level: "error", Title: "slipway", Message: printableLines(err.Error())}) // stderr: nobody to tell
 		return
 	}
 	for i, p := range problems {
-		text := p.Path + ": " + p.Message
+		text := annotationText(p)
 		if i == mostAnnotations-1 && len(problems) > mostAnnotations {
 			text += fmt.Sprintf(" (and %d more)", len(problems)-mostAnnotations)
 		}
 		_ = github.Annotate(u.err, github.Annotation{Level: "error", File: p.File, Line: p.Line, Column: p.Column, Title: "slipway", Message: text}) // as above
 	}
+}
+
+// annotationText is a mistake without its place, which the annotation has.
+func annotationText(p config.Problem) string {
+	return strings.TrimPrefix(p.String(), fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Column))
 }
 
 // denial shows the token beside what would have been admitted, claim by claim.
@@ -216,11 +263,11 @@ func (u *ui) denial(d *awsauth.Denial) {
 	}
 	for _, c := range d.Expected {
 		if c.OK {
-			fmt.Fprintf(u.err, "       %-*s  ok    %s\n", width, c.Name, c.Got)
+			fmt.Fprintf(u.err, "       %-*s  ok    %s\n", width, c.Name, u.tame(c.Got))
 			continue
 		}
-		fmt.Fprintf(u.err, "       %-*s  %s  %s\n", width, c.Name, u.paint(green, "want"), c.Want)
-		fmt.Fprintf(u.err, "       %-*s  %s   %s\n", width, "", u.paint(red, "got"), orAbsent(c.Got))
+		fmt.Fprintf(u.err, "       %-*s  %s  %s\n", width, c.Name, u.paint(green, "want"), u.tame(c.Want))
+		fmt.Fprintf(u.err, "       %-*s  %s   %s\n", width, "", u.paint(red, "got"), orAbsent(u.tame(c.Got)))
 	}
 }
 
@@ -239,16 +286,15 @@ func indent(s string) string {
 // can be asked, it is refused.
 func (u *ui) confirm(question string) error {
 	if !u.asks {
-		return &delivery.Error{Kind: delivery.KindUsage, Op: question,
-			Err: errors.New("there is no terminal to ask on"), Hints: []string{"--yes answers yes"}}
+		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%s there is no terminal to ask on", question), Hints: []string{"--yes answers yes"}}
 	}
 	fmt.Fprintf(u.err, "%s [y/N] ", question)
 	answer, err := bufio.NewReader(u.in).ReadString('\n')
 	if err != nil && answer == "" {
-		return &delivery.Error{Kind: delivery.KindUsage, Op: question, Err: err}
+		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%s %w", question, err)}
 	}
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return &delivery.Error{Kind: delivery.KindUsage, Op: question, Err: errors.New("answered no: nothing was changed")}
+		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%s answered no: nothing was changed", question)}
 	}
 	return nil
 }

@@ -23,14 +23,18 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.json() {
 				return a.ui.document(v)
 			}
-			line := "slipway " + v.Version
-			if v.Commit != "" {
-				line += fmt.Sprintf(" (%s, %s)", shortRevision(v.Commit), v.Date)
-			}
-			a.ui.result("%s %s", line, v.Go)
+			a.ui.result("%s", v)
 			return nil
 		},
 	}
+}
+
+func (v versionDocument) String() string {
+	line := "slipway " + v.Version
+	if v.Commit != "" {
+		line += fmt.Sprintf(" (%s, %s)", shortRevision(v.Commit), v.Date)
+	}
+	return line + " " + v.Go
 }
 
 // version reads what the Go toolchain built into the program.

@@ -46,10 +46,15 @@ func (a *app) load() (*config.File, error) {
 	return file, err
 }
 
-// relative names the file as the user would: from where they are.
+// relative names the file as the user would: from where they are, and to
+// GitHub, which marks its lines, from the checkout's root.
 func (a *app) relative(problems config.Problems) {
+	base := a.Dir
+	if job := github.JobFrom(a.Getenv); job.Actions && job.Workspace != "" {
+		base = job.Workspace
+	}
 	for i, p := range problems {
-		if name, err := filepath.Rel(a.Dir, p.File); err == nil {
+		if name, err := filepath.Rel(base, p.File); err == nil {
 			problems[i].File = name
 		}
 	}
