@@ -62,7 +62,7 @@ func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bo
 	}
 	if push {
 		if !a.yes && !a.ci() {
-			if err := a.ui.confirm("push the image to " + p.target.Registry + "/" + p.target.Repository + "?"); err != nil {
+			if err := a.ui.confirm(ctx, "push the image to "+p.target.Registry+"/"+p.target.Repository+"?"); err != nil {
 				return err
 			}
 		}

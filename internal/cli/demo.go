@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/sim"
@@ -128,8 +127,8 @@ func (d *demo) say(format string, args ...any) {
 // tell says a line, broken between words where it is wider than the terminal.
 func (d *demo) tell(begin, text string) {
 	width := 0
-	if f, ok := d.Out.(interface{ Fd() uintptr }); ok && !d.json() {
-		width, _, _ = term.GetSize(int(f.Fd())) // 0 where it is no terminal
+	if !d.json() {
+		width = terminalWidth(d.Out)
 	}
 	d.say("%s", begin+strings.Join(broken(text, width-utf8.RuneCountInString(begin)), "\n"+strings.Repeat(" ", utf8.RuneCountInString(begin))))
 }

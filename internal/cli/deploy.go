@@ -159,7 +159,7 @@ func (a *app) deployOne(ctx context.Context, file *config.File, f deployFlags) (
 		if _, err := a.plan(ctx, d, opts, a.ui.line); err != nil {
 			return nil, err
 		}
-		if err := a.ui.confirm(fmt.Sprintf("deploy %s to %s?", p.target.Agent, p.target.Environment)); err != nil {
+		if err := a.ui.confirm(ctx, fmt.Sprintf("deploy %s to %s?", p.target.Agent, p.target.Environment)); err != nil {
 			return nil, err
 		}
 	}

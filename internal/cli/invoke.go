@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (a *app) invokeCommand() *cobra.Command {
 			if n := len(session); session != "" && (n < 33 || n > 256) {
 				return usage(cmd, fmt.Errorf("--session has %d characters; AgentCore takes 33 to 256", n))
 			}
-			payload, err := a.payload(args)
+			payload, err := a.payload(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -65,13 +66,16 @@ func (a *app) invokeCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) payload(args []string) ([]byte, error) {
+func (a *app) payload(ctx context.Context, args []string) ([]byte, error) {
 	if len(args) == 0 {
 		return []byte(`{"prompt": "ping"}`), nil
 	}
 	text := args[0]
 	if text == "-" {
-		raw, err := io.ReadAll(io.LimitReader(a.In, maxPayload+1))
+		raw, err := until(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.In, maxPayload+1)) })
+		if ctx.Err() != nil {
+			return nil, &delivery.Error{Kind: delivery.KindInterrupted, Err: errors.New("interrupted: nothing was sent")}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the payload: %w", err)
 		}

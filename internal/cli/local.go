@@ -351,7 +351,7 @@ func (a *app) localReset(dir func() string) *cobra.Command {
 		Use: "reset", Short: "Forget everything but the cloud's own keys", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !a.yes {
-				if err := a.ui.confirm("forget everything in the local cloud " + dir() + "?"); err != nil {
+				if err := a.ui.confirm(cmd.Context(), "forget everything in the local cloud "+dir()+"?"); err != nil {
 					return err
 				}
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +59,20 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// terminalWidth is how many characters a line of the terminal has, 0 where
+// there is no terminal.
+func terminalWidth(stream any) int {
+	f, ok := stream.(interface{ Fd() uintptr })
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
 const (
 	bold   = "1"
 	dim    = "2"
@@ -93,7 +108,11 @@ func (u *ui) draft(format string, args ...any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clear()
-	fmt.Fprintf(u.err, format, args...)
+	text := []rune(fmt.Sprintf(format, args...))
+	if width := terminalWidth(u.err); width > 0 && len(text) >= width {
+		text = append(text[:width-2], '…') // a second line would stay
+	}
+	fmt.Fprint(u.err, string(text))
 	u.pending = true
 }
 
@@ -284,12 +303,16 @@ func indent(s string) string {
 
 // confirm asks before something outside this machine is changed. Where nobody
 // can be asked, it is refused.
-func (u *ui) confirm(question string) error {
+func (u *ui) confirm(ctx context.Context, question string) error {
 	if !u.asks {
 		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%s there is no terminal to ask on", question), Hints: []string{"--yes answers yes"}}
 	}
 	fmt.Fprintf(u.err, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(u.in).ReadString('\n')
+	answer, err := until(ctx, func() (string, error) { return bufio.NewReader(u.in).ReadString('\n') })
+	if ctx.Err() != nil {
+		fmt.Fprintln(u.err)
+		return &delivery.Error{Kind: delivery.KindInterrupted, Err: fmt.Errorf("%s interrupted: nothing was changed", question)}
+	}
 	if err != nil && answer == "" {
 		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%s %w", question, err)}
 	}
@@ -297,4 +320,25 @@ func (u *ui) confirm(question string) error {
 		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%s answered no: nothing was changed", question)}
 	}
 	return nil
+}
+
+// until waits for a read that can't be interrupted, but no longer than the
+// context lives: a read that is left ends with the process.
+func until[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := read()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,42 @@ func TestBriefly(t *testing.T) {
 		before, after := briefly(c[0], c[1])
 		if before != c[2] || after != c[3] {
 			t.Errorf("%s → %s is shown as %s → %s", c[0], c[1], before, after)
+		}
+	}
+}
+
+// TestInterruptedQuestion ends a question by an interrupt, with nobody typing.
+func TestInterruptedQuestion(t *testing.T) {
+	never, _ := io.Pipe()
+	defer never.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	asked := make(chan struct{})
+	u := &ui{err: writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("[y/N]")) {
+			close(asked)
+		}
+		return out.Write(p)
+	}), in: never, asks: true}
+	go func() {
+		<-asked
+		cancel()
+	}()
+	err := u.confirm(ctx, "deploy a to dev?")
+	if delivery.ExitCode(err) != 130 {
+		t.Errorf("confirm returned %v, exit code %d", err, delivery.ExitCode(err))
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestQuestion(t *testing.T) {
+	for answer, want := range map[string]int{"y\n": 0, "Yes\n": 0, "n\n": 2, "\n": 2, "": 2, "yes": 0, "yesterday\n": 2} {
+		u := &ui{err: io.Discard, in: strings.NewReader(answer), asks: true}
+		if got := delivery.ExitCode(u.confirm(t.Context(), "go on?")); got != want {
+			t.Errorf("%q: exit code %d, want %d", answer, got, want)
 		}
 	}
 }
