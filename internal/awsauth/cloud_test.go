@@ -166,9 +166,9 @@ func TestAJobOnTheLocalCloud(t *testing.T) {
 	if delivery.KindOf(err) != delivery.KindDenied || !errors.As(err, &denial) {
 		t.Fatalf("got %v", err)
 	}
-	got := denial.Explain()
-	if len(got) < 2 || got[0] != "sub           want repo:acme/agents:environment:dev" || got[1] != "              got  repo:evil@99/agents@77:environment:dev" {
-		t.Errorf("got %q", got)
+	want := awsauth.Claim{Name: "sub", Want: "repo:acme/agents:environment:dev", Got: "repo:evil@99/agents@77:environment:dev"}
+	if len(denial.Expected) == 0 || denial.Expected[0] != want {
+		t.Errorf("got %+v", denial.Expected)
 	}
 	if denial.Err.RequestID == "" || denial.Err.Status != http.StatusForbidden {
 		t.Errorf("got %+v", denial.Err)

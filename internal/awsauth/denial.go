@@ -18,7 +18,8 @@ type Expect struct {
 	Audience     string // if empty, that of the Source
 }
 
-// Claim is one claim of the token beside what slipway.yaml implies.
+// Claim is one claim of the token beside what slipway.yaml implies. Where it
+// implies nothing Want is empty and OK true: the role may still ask for it.
 type Claim struct {
 	Name string // as in the token: sub
 	Want string
@@ -44,23 +45,6 @@ func (d *Denial) Error() string {
 
 // Unwrap returns STS's answer.
 func (d *Denial) Unwrap() error { return d.Err }
-
-// Explain renders the comparison, a line each: the claims that differ with
-// what was wanted, then those that agree.
-func (d *Denial) Explain() []string {
-	var lines []string
-	for _, c := range d.Expected {
-		if !c.OK {
-			lines = append(lines, fmt.Sprintf("%-13s want %s", c.Name, c.Want), fmt.Sprintf("%-13s got  %s", "", orNone(c.Got)))
-		}
-	}
-	for _, c := range d.Expected {
-		if c.OK {
-			lines = append(lines, fmt.Sprintf("%-13s ok   %s", c.Name, c.Got))
-		}
-	}
-	return lines
-}
 
 func orNone(s string) string {
 	if s == "" {
@@ -144,6 +128,9 @@ func (w *webIdentity) compare(claims map[string]string) []Claim {
 	id := w.expect.repositoryID()
 	add("repository_id", id, claims["repository_id"] == id)
 	add("ref", w.expect.Ref, claims["ref"] == w.expect.Ref)
+	if w.expect.Ref == "" && claims["ref"] != "" { // not compared, but the role may
+		list = append(list, Claim{Name: "ref", Got: claims["ref"], OK: true})
+	}
 	return list
 }
 

@@ -31,6 +31,9 @@ func (w *webIdentity) hints(claims map[string]string) []string {
 	}
 	if w.expect.admits(claims) {
 		hints = append(hints, "the role's trust policy must hold, under StringEquals: sub "+claims["sub"]+" and aud "+claims["aud"])
+		if w.expect.Ref == "" && claims["ref"] != "" {
+			hints = append(hints, "if it has a condition on ref, that must admit "+claims["ref"]+"; branch: of the environment in slipway.yaml says which is meant")
+		}
 	}
 	return hints
 }

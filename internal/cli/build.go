@@ -10,9 +10,6 @@ import (
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
-// latestTag is the tag that deploys move.
-const latestTag = "latest"
-
 type buildDocument struct {
 	Schema   string        `json:"schema"` // slipway.build/v1
 	Agent    string        `json:"agent"`
@@ -76,23 +73,11 @@ func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bo
 	}
 	if a.json() {
 		return a.ui.document(buildDocument{Schema: "slipway.build/v1", Agent: p.target.Agent, Revision: source.Revision,
-			Image: imageDocument{URI: p.target.ImageURI(built.Digest), Digest: built.Digest, Platform: built.Platform, Tags: revisionTags(built.Tags)},
+			Image: imageDocument{URI: p.target.ImageURI(built.Digest), Digest: built.Digest, Platform: built.Platform, Tags: built.Tags},
 			Bytes: built.Bytes, Pushed: push})
 	}
 	a.ui.result("%s", built.Digest)
 	return nil
-}
-
-// revisionTags leaves out latest, which moves only when a deploy has verified
-// the image.
-func revisionTags(tags []string) []string {
-	own := []string{}
-	for _, tag := range tags {
-		if tag != latestTag {
-			own = append(own, tag)
-		}
-	}
-	return own
 }
 
 // planBuild says what a build would do.

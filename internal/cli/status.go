@@ -22,6 +22,7 @@ type environmentStatus struct {
 	Agent       string            `json:"agent"`
 	Environment string            `json:"environment"`
 	Revision    string            `json:"revision,omitempty"`
+	Dirty       bool              `json:"dirty,omitempty"` // the image holds changes that the revision does not
 	Digest      string            `json:"digest,omitempty"`
 	Version     string            `json:"version,omitempty"` // what the endpoint serves
 	Endpoint    string            `json:"endpoint,omitempty"`
@@ -97,6 +98,7 @@ func (a *app) environmentStatus(ctx context.Context, p *project) (environmentSta
 		row.Deploying = l.Holder
 	}
 	if r := st.Release; r != nil {
+		row.Dirty = r.Dirty
 		row.Revision, row.Digest, row.Verdict, row.At, row.By, row.Run = r.Revision, r.Digest, r.Verdict, &r.At, r.By, r.Run
 		if r.Failed != nil {
 			row.RolledBack, row.Reason = &previousDocument{r.Failed.Revision, r.Failed.Digest, r.Failed.Version}, r.Reason
@@ -110,13 +112,20 @@ func (a *app) statusTable(rows []environmentStatus) {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "AGENT\tENV\tREVISION\tDIGEST\tVERSION\tAGE\tVERDICT\tDRIFT")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Agent, r.Environment, dash(shortRevision(r.Revision)),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Agent, r.Environment, dash(statusRevision(r)),
 			dash(shortDigest(r.Digest)), dash(servedVersion(r)), a.age(r.At), dash(string(r.Verdict)), driftCell(r))
 	}
 	_ = w.Flush() // a strings.Builder does not fail
 	for _, line := range strings.Split(strings.TrimRight(b.String(), "\n"), "\n") {
 		a.ui.result("%s", strings.TrimRight(printable(line), " "))
 	}
+}
+
+func statusRevision(r environmentStatus) string {
+	if r.Dirty {
+		return shortRevision(r.Revision) + "-dirty"
+	}
+	return shortRevision(r.Revision)
 }
 
 func servedVersion(r environmentStatus) string {

@@ -281,6 +281,10 @@ func (u *ui) denial(d *awsauth.Denial) {
 		width = max(width, len(c.Name))
 	}
 	for _, c := range d.Expected {
+		if c.Want == "" {
+			fmt.Fprintf(u.err, "       %-*s  sent  %s\n", width, c.Name, u.tame(c.Got))
+			continue
+		}
 		if c.OK {
 			fmt.Fprintf(u.err, "       %-*s  ok    %s\n", width, c.Name, u.tame(c.Got))
 			continue

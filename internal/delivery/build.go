@@ -6,7 +6,7 @@ import "context"
 type Built struct {
 	Digest   string
 	Platform string
-	Tags     []string // the revision tag, and latest where a deploy would move it
+	Tags     []string // the revision tag; latest moves when a deploy has verified it
 	Bytes    int64    // compressed
 }
 
@@ -31,7 +31,7 @@ func (d *Deliverer) Build(ctx context.Context, opts DeployOptions, push bool) (B
 		}
 	}
 	facts, err := inspect(ctx, r.image)
-	return Built{Digest: facts.Digest, Platform: facts.Platform, Tags: r.report.Tags, Bytes: facts.Size}, err
+	return Built{Digest: facts.Digest, Platform: facts.Platform, Tags: []string{r.tag}, Bytes: facts.Size}, err
 }
 
 // make builds without asking whether the repository has the image.

@@ -109,7 +109,7 @@ type step struct {
 // after it, a failure is answered by settle.
 func (r *run) deliver(ctx context.Context) (Outcome, error) {
 	steps := []step{
-		{StageCredentials, r.credentials}, {StageBuild, r.build}, {StagePreflight, r.preflight},
+		{StageCredentials, r.enter}, {StageBuild, r.build}, {StagePreflight, r.preflight},
 		{StagePush, r.push}, {StageUpdate, r.update}, {StageReady, r.awaitReady},
 		{StageVerify, r.prove}, {StageEndpoint, r.moveEndpoint},
 		{StageLatest, r.moveLatest}, {StageRecord, r.recordRelease},
@@ -170,20 +170,38 @@ func (r *run) credentials(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// enter logs in, and finds out before minutes are spent on a build whether
+// there is a runtime to deliver to.
+func (r *run) enter(ctx context.Context) (bool, error) {
+	if _, err := r.credentials(ctx); err != nil {
+		return false, err
+	}
+	_, err := r.runtimeID(ctx)
+	if errors.Is(err, ErrNotFound) && r.opts.Create {
+		return false, nil
+	}
+	return false, err
+}
+
+// noRepository says whether a registry has no such repository at all (OCI
+// distribution: NAME_UNKNOWN), rather than no such tag.
+func noRepository(err error) bool {
+	var remote *RemoteError
+	return errors.As(err, &remote) && remote.Code == "NAME_UNKNOWN"
+}
+
 // build makes the image, unless the repository has one for this commit. The
 // session that writes is opened after it: no child process could have seen it.
 func (r *run) build(ctx context.Context) (bool, error) {
-	if !r.opts.Source.Dirty {
-		img, found, err := r.existing(ctx)
-		if err != nil {
-			return false, fmt.Errorf("looking for the image of %s: %w", short(r.tag), err)
-		}
-		if found {
-			r.image, r.there = img, true
-			return true, nil
-		}
+	img, found, err := r.existing(ctx)
+	if err != nil {
+		return false, fmt.Errorf("looking for the image of %s: %w", short(r.tag), err)
 	}
-	img, err := r.Builder.Build(ctx, BuildRequest{Source: r.opts.Source, Platform: r.opts.Platform,
+	if found && !r.opts.Source.Dirty {
+		r.image, r.there = img, true
+		return true, nil
+	}
+	img, err = r.Builder.Build(ctx, BuildRequest{Source: r.opts.Source, Platform: r.opts.Platform,
 		Progress: func(line string) { r.observe(Event{Kind: BuildOutput, Text: line}) }})
 	if err != nil {
 		return false, err
@@ -194,6 +212,10 @@ func (r *run) build(ctx context.Context) (bool, error) {
 
 func (r *run) existing(ctx context.Context) (Image, bool, error) {
 	digest, err := r.Repository.Resolve(ctx, r.tag)
+	if noRepository(err) {
+		return nil, false, &Error{Kind: KindRefused, Op: "finding the repository", Err: err,
+			Hints: []string{"ECR does not create " + r.Target.Repository + " by itself: an administrator creates it in account " + r.Target.Account + ", " + r.Target.Region}}
+	}
 	if errors.Is(err, ErrNotFound) {
 		return nil, false, nil
 	}

@@ -254,6 +254,9 @@ func statedVariables(settings json.RawMessage) map[string]bool {
 	raw, _ := o.get(variablesMember)
 	variables, _ := parseObject(raw)
 	for _, m := range variables {
+		if !present(m.value) {
+			continue // a null states no value: what is live stays secret
+		}
 		stated[join(variablesMember, m.name)] = true
 	}
 	return stated

@@ -116,7 +116,7 @@ func TestMerge(t *testing.T) {
 func TestDiffMarksSecrets(t *testing.T) {
 	before := Document(`{"agentRuntimeId":"x","environmentVariables":{"STATED":"1","LIVE":"hush","GONE":"hush"},"description":"a"}`)
 	after := Document(`{"environmentVariables":{"STATED":"2","LIVE":"other","NEW":"3"},"description":"b","list":[1]}`)
-	changes, err := diff(before, after, Document(`{"environmentVariables":{"STATED":"2","NEW":"3"}}`))
+	changes, err := diff(before, after, Document(`{"environmentVariables":{"STATED":"2","NEW":"3","GONE":null}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -204,9 +204,8 @@ func (r *run) inspectImage(ctx context.Context) error {
 		digest, err := r.Repository.Resolve(ctx, r.tag)
 		r.there = err == nil && digest == facts.Digest
 	}
-	r.report.Tags = []string{r.tag}
-	if r.Target.MovesLatest {
-		r.report.Tags = append(r.report.Tags, latestTag)
+	if r.there {
+		r.report.Tags = []string{r.tag}
 	}
 	return nil
 }
@@ -295,6 +294,7 @@ func (r *run) unchanged(ctx context.Context) bool {
 		if digest, err := r.Repository.Resolve(ctx, latestTag); err != nil || digest != r.report.Digest {
 			return false
 		}
+		r.report.Tags = append(r.report.Tags, latestTag)
 	}
 	r.report.Previous, r.report.Runtime.Version, r.report.Changes = p.Previous, p.Version, nil
 	return true

@@ -10,7 +10,11 @@ import (
 // settle answers a failed stage: it leaves the environment with a release
 // that serves, or says truly where it stands.
 func (r *run) settle(ctx context.Context, stage string, cause error) (Outcome, error) {
-	r.observe(Event{Kind: StageDone, Stage: stage, Text: "failed"})
+	ended := "failed"
+	if errors.Is(ctx.Err(), context.Canceled) {
+		ended = "interrupted"
+	}
+	r.observe(Event{Kind: StageDone, Stage: stage, Text: ended})
 	outcome := Failed
 	var err error
 	switch {
@@ -128,12 +132,7 @@ func (r *run) op() string {
 // failed is a failure after something was written, with what served before
 // still serving.
 func (r *run) failed(stage string, cause error) *Error {
-	e := &Error{Kind: KindFailed, Op: stage, Err: cause, Hints: hints(cause), Serves: r.untouched()}
-	var inner *Error
-	if errors.As(cause, &inner) {
-		e.Hints = append(e.Hints, inner.Hints...)
-	}
-	return e
+	return &Error{Kind: KindFailed, Op: stage, Err: cause, Hints: hints(cause), Serves: r.untouched()}
 }
 
 // unbuilt is a failure of the build, or of the remotes that are asked before
@@ -216,6 +215,10 @@ func (r *run) untouched() string {
 
 // hints says what to do about a remote's refusal, where that is known.
 func hints(cause error) []string {
+	var known *Error
+	if errors.As(cause, &known) && len(known.Hints) > 0 {
+		return known.Hints
+	}
 	switch {
 	case errors.Is(cause, ErrThrottled):
 		return []string{"AWS is throttling: run the same command again in a while"}

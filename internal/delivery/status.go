@@ -43,17 +43,32 @@ func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return s, err
 	}
-	endpoint, err := d.Runtimes.Endpoint(ctx, id, d.Target.Serving())
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return s, err
+	endpoint, missing := d.Runtimes.Endpoint(ctx, id, d.Target.Serving())
+	if missing != nil && !errors.Is(missing, ErrNotFound) {
+		return s, missing
 	}
 	s.Runtime = RuntimeState{ID: id, Version: endpoint.LiveVersion, Endpoint: d.Target.Serving(), Status: live.Status}
 	s.Image = live.Artifact.Container.URI
-	s.Drift = d.drift(s.Release, live, endpoint, err)
+	if endpoint.LiveVersion != "" && endpoint.LiveVersion != live.Version {
+		if s.Image, err = d.imageOf(ctx, id, endpoint.LiveVersion); err != nil {
+			return s, err
+		}
+	}
+	s.Drift = d.drift(s.Release, live, endpoint, missing)
 	if l, err := d.readLock(ctx); err == nil {
 		s.Lock = l
 	}
 	return s, nil
+}
+
+// imageOf is the image URI of a version.
+func (d *Deliverer) imageOf(ctx context.Context, id, version string) (string, error) {
+	doc, err := d.Runtimes.Get(ctx, id, version)
+	if err != nil {
+		return "", err
+	}
+	f, err := readFacts(doc)
+	return f.Artifact.Container.URI, err
 }
 
 // login opens a session and checks that it is the target's account.

@@ -155,6 +155,8 @@ type Release struct {
 	// OutOfOrder says that the environment takes its releases from another
 	// one, and got this one past it.
 	OutOfOrder bool `json:"out_of_order,omitempty"`
+	// Dirty says that the image holds changes that Revision does not.
+	Dirty bool `json:"dirty,omitempty"`
 	// Failed is the release that this one replaced because it failed; Reason
 	// says why.
 	Failed *Pointer `json:"rolled_back_from,omitempty"`
@@ -221,7 +223,7 @@ type Deployment struct {
 	Revision string
 	Digest   string
 	Platform string
-	Tags     []string
+	Tags     []string // those that name the image now
 	Runtime  RuntimeState
 	Previous *Pointer
 	Changes  []Change

@@ -34,6 +34,7 @@ func (r *run) push(ctx context.Context) (bool, error) {
 	if digest != r.report.Digest {
 		return false, fmt.Errorf("the tag %s names %s after the push of %s: somebody else pushed it", r.tag, digest, r.report.Digest)
 	}
+	r.report.Tags = []string{r.tag}
 	return false, nil
 }
 
@@ -274,13 +275,17 @@ func (r *run) moveLatest(ctx context.Context) (bool, error) {
 		return true, err
 	}
 	digest, err := r.Repository.Resolve(ctx, latestTag)
-	if err == nil && digest == r.report.Digest {
-		return true, nil
-	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, err
 	}
-	return false, r.Publisher.Tag(ctx, r.report.Digest, latestTag)
+	there := err == nil && digest == r.report.Digest
+	if !there {
+		if err := r.Publisher.Tag(ctx, r.report.Digest, latestTag); err != nil {
+			return false, err
+		}
+	}
+	r.report.Tags = append(r.report.Tags, latestTag)
+	return there, nil
 }
 
 // recordRelease writes what the environment serves now.
@@ -291,7 +296,7 @@ func (r *run) recordRelease(ctx context.Context) (bool, error) {
 	return false, r.record(ctx, Release{
 		Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version,
 		Endpoint: r.Target.Serving(), Verdict: r.verdict(), Previous: r.before(),
-		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, OutOfOrder: r.Target.After != "",
+		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, OutOfOrder: r.Target.After != "", Dirty: r.opts.Source.Dirty,
 	})
 }
 

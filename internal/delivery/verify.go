@@ -68,12 +68,16 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 		call := Invocation{RuntimeARN: version.ARN, Endpoint: endpoint, Session: "slipway-verify-" + randomHex(16),
 			Payload: payload, Bearer: d.bearer(version)}
 		answer, err := d.Invoker.Invoke(ctx, call)
-		if err == nil && !inconclusive(answer) {
+		if err == nil && !inconclusive(answer) && !refusedBearer(call, answer) {
 			return answer, nil
 		}
 		if err == nil {
 			err = &RemoteError{Service: "AgentCore", Operation: "InvokeAgentRuntime", Resource: version.ARN,
 				Code: answer.ErrorCode, Message: answer.Message, Status: answer.Status, RequestID: answer.RequestID}
+		}
+		if refusedBearer(call, answer) {
+			return Answer{}, &Error{Kind: KindFailed, Op: "verify could not be measured", Err: err,
+				Hints: []string{"the runtime's authorizer refused the token in SLIPWAY_VERIFY_TOKEN: put a fresh one there"}}
 		}
 		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) {
 			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
@@ -82,6 +86,12 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
 		}
 	}
+}
+
+// refusedBearer says whether it is the token that was refused: that tells
+// nothing about the agent.
+func refusedBearer(call Invocation, a Answer) bool {
+	return call.Bearer != "" && (a.Status == 401 || a.Status == 403)
 }
 
 // inconclusive says whether an answer is AgentCore's and not the agent's.

@@ -79,7 +79,7 @@ func lookOnce(ctx context.Context, look probe) (bool, string, error) {
 
 // pause sleeps about d (half of it is jitter), or until the context ends.
 func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d/2 + rand.N(d/2+1)) //nolint:gosec // jitter, no secret
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer t.Stop()
 	select {
 	case <-t.C:
