@@ -126,8 +126,6 @@ func TestWire(t *testing.T) {
 			_, err := c.Invoke(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN, Endpoint: "live", Session: "s", Payload: []byte(`{"prompt":"ping"}`)})
 			return err
 		}, "POST", data + "/runtimes/" + escapedARN + "/invocations?qualifier=live", `{"prompt":"ping"}`},
-		{"stop", func(c *Client) error { return c.StopSession(t.Context(), runtimeARN, "", "s") },
-			"POST", data + "/runtimes/" + escapedARN + "/stopruntimesession?qualifier=DEFAULT", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -28,7 +28,13 @@ const sessionHeader = "X-Amzn-Bedrock-Agentcore-Runtime-Session-Id"
 // 2xx is an Answer with ErrorCode, not an error; an error means that nothing
 // could be measured. Sent again is only what did not reach the agent: a
 // throttled call, a retryable conflict, a connection that failed.
+// With call.Stream a 2xx answer is written there as it comes, without a limit.
 func (c *Client) Invoke(ctx context.Context, call delivery.Invocation) (delivery.Answer, error) {
+	if call.Stream != nil {
+		ctx, cancel := context.WithTimeout(ctx, streamBudget)
+		defer cancel()
+		return c.invoke(ctx, call, call.Stream)
+	}
 	ctx, cancel := context.WithTimeout(ctx, invokeBudget)
 	defer cancel()
 	var kept limitedBuffer
@@ -37,24 +43,6 @@ func (c *Client) Invoke(ctx context.Context, call delivery.Invocation) (delivery
 		answer.Body = kept.data
 	}
 	return answer, err
-}
-
-// InvokeStream is Invoke for a person who reads along: what a 2xx answer
-// holds is written to w as it comes, without a limit, and is not kept in the
-// Answer.
-func (c *Client) InvokeStream(ctx context.Context, call delivery.Invocation, w io.Writer) (delivery.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, streamBudget)
-	defer cancel()
-	return c.invoke(ctx, call, w)
-}
-
-// StopSession ends a session of an agent. It returns ErrNotFound for one that
-// is not there.
-func (c *Client) StopSession(ctx context.Context, runtimeARN, endpoint, session string) error {
-	r := c.data("StopRuntimeSession", "stopruntimesession", runtimeARN, endpoint, session)
-	r.repeat = true
-	_, err := c.call(ctx, r)
-	return err
 }
 
 func (c *Client) invoke(ctx context.Context, call delivery.Invocation, w io.Writer) (delivery.Answer, error) {

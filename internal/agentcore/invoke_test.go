@@ -89,7 +89,7 @@ func TestInvokeStream(t *testing.T) {
 		}
 		return len(p), nil
 	}
-	a, err := c.InvokeStream(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN}, got)
+	a, err := c.Invoke(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN, Stream: got})
 	if err != nil || a.Status != 200 || a.Body != nil {
 		t.Errorf("got %+v, %v", a, err)
 	}

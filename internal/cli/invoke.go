@@ -1,13 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,18 +52,67 @@ func (a *app) invokeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			start := time.Now()
-			answer, err := d.Call(cmd.Context(), endpoint, session, payload)
-			if err != nil {
-				return err
-			}
-			return a.printAnswer(answer, time.Since(start))
+			call := delivery.Invocation{Endpoint: endpoint, Session: session, Payload: payload}
+			return a.invoke(cmd.Context(), d, call)
 		},
 	}
 	selectionFlags(cmd, &s)
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "endpoint to call; default: the one that serves")
 	cmd.Flags().StringVar(&session, "session", "", "session id, 33 to 256 characters; default: a fresh one")
 	return cmd
+}
+
+// invoke calls the agent. Text is passed on as it comes, a document needs the
+// whole answer.
+func (a *app) invoke(ctx context.Context, d *delivery.Deliverer, call delivery.Invocation) error {
+	out := &answerWriter{ui: a.ui, terminal: isTerminal(a.Out)}
+	if !a.json() {
+		call.Stream = out
+	}
+	start := time.Now()
+	answer, err := d.Call(ctx, call)
+	out.end()
+	if err != nil {
+		return err
+	}
+	return a.printAnswer(answer, time.Since(start))
+}
+
+// answerWriter passes an agent's answer on to stdout, a line at a time on a
+// terminal: there the agent's words must not move the cursor. The last line
+// gets the end that it may lack.
+type answerWriter struct {
+	ui       *ui
+	terminal bool
+	rest     []byte // of a line that has not ended
+	open     bool
+}
+
+// Write never fails: who reads stdout may have gone, and is told nothing.
+func (w *answerWriter) Write(p []byte) (int, error) {
+	if !w.terminal {
+		w.ui.raw(p)
+		w.open = len(p) > 0 && p[len(p)-1] != '\n'
+		return len(p), nil
+	}
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, ended := bytes.Cut(w.rest, []byte("\n"))
+		if !ended {
+			return len(p), nil
+		}
+		w.ui.result("%s", printable(string(line)))
+		w.rest = rest
+	}
+}
+
+func (w *answerWriter) end() {
+	switch {
+	case len(w.rest) > 0:
+		w.ui.result("%s", printable(string(w.rest)))
+	case w.open:
+		w.ui.result("")
+	}
 }
 
 func (a *app) payload(ctx context.Context, args []string) ([]byte, error) {
@@ -104,13 +153,6 @@ func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
 		}
 		doc := invokeDocument{Schema: "slipway.invoke/v1", Status: answer.Status, Type: answer.Type, Answer: body, Seconds: seconds(took)}
 		return errors.Join(a.ui.document(doc), failed)
-	}
-	if failed == nil {
-		body := strings.TrimRight(string(answer.Body), "\n")
-		if isTerminal(a.Out) {
-			body = printableLines(body) // the agent's words don't move the cursor
-		}
-		a.ui.result("%s", body)
 	}
 	return failed
 }

@@ -148,6 +148,14 @@ func (u *ui) result(format string, args ...any) {
 	fmt.Fprintf(u.out, format+"\n", args...)
 }
 
+// raw passes on to stdout what somebody else wrote.
+func (u *ui) raw(p []byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	_, _ = u.out.Write(p) // nobody reads: nobody to tell
+}
+
 // document writes a JSON document to stdout.
 func (u *ui) document(v any) error {
 	u.mu.Lock()

@@ -119,6 +119,9 @@ type Invocation struct {
 	Session    string // 33 to 256 characters
 	Payload    []byte
 	Bearer     string
+	// Stream, where not nil, is where a 2xx answer is written as it comes,
+	// without a limit; the Answer then has no Body.
+	Stream io.Writer
 }
 
 // Answer is what came back from an agent.

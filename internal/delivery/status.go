@@ -185,7 +185,7 @@ func (d *Deliverer) madeAt(ctx context.Context, id, version string) (time.Time, 
 
 // Call sends a payload to the agent as its users would, through the serving
 // endpoint or the one named.
-func (d *Deliverer) Call(ctx context.Context, endpoint, session string, payload []byte) (Answer, error) {
+func (d *Deliverer) Call(ctx context.Context, call Invocation) (Answer, error) {
 	if err := d.login(ctx); err != nil {
 		return Answer{}, err
 	}
@@ -201,12 +201,12 @@ func (d *Deliverer) Call(ctx context.Context, endpoint, session string, payload 
 	if err != nil {
 		return Answer{}, err
 	}
-	if endpoint == "" {
-		endpoint = d.Target.Serving()
+	if call.Endpoint == "" {
+		call.Endpoint = d.Target.Serving()
 	}
-	if session == "" {
-		session = "slipway-invoke-" + randomHex(16)
+	if call.Session == "" {
+		call.Session = "slipway-invoke-" + randomHex(16)
 	}
-	return d.Invoker.Invoke(ctx, Invocation{RuntimeARN: f.ARN, Endpoint: endpoint, Session: session,
-		Payload: payload, Bearer: d.bearer(f)})
+	call.RuntimeARN, call.Bearer = f.ARN, d.bearer(f)
+	return d.Invoker.Invoke(ctx, call)
 }
