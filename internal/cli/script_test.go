@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -287,32 +288,58 @@ func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdCanary looks for every credential that the script has used, plain,
-// base64- and URL-encoded, in the last output, in every file outside the cloud's
-// state, and in what the cloud keeps of parameters and its journal.
+// cmdCanary looks for every credential that the cloud has given out and the
+// script was given, plain, base64- and URL-encoded, and for anything that
+// looks like a token: in the last output, in every file outside the cloud's
+// state, and within it in parameters, the journal and agents' logs.
 func cmdCanary(ts *testscript.TestScript, _ bool, _ []string) {
 	w := theWorld(ts)
-	if len(w.secrets) == 0 {
-		ts.Fatalf("no credential was used: there is nothing to look for")
-	}
-	places := map[string]string{"stdout": ts.ReadFile("stdout"), "stderr": ts.ReadFile("stderr")}
-	journal, err := json.Marshal(w.cloud.Journal())
-	ts.Check(err)
-	places["journal"] = string(journal)
 	work := ts.Getenv("WORK")
+	places := map[string]string{"stdout": ts.ReadFile("stdout"), "stderr": ts.ReadFile("stderr")}
+	secrets := w.secrets
 	ts.Check(filepath.WalkDir(work, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			if name == filepath.Join(work, "cloud") {
-				return filepath.SkipDir
-			}
 			return err
 		}
 		raw, err := os.ReadFile(name)
-		places[name] = string(raw)
-		return err
+		if err != nil {
+			return err
+		}
+		in, _ := filepath.Rel(filepath.Join(work, "cloud"), name)
+		switch {
+		case filepath.Dir(in) == "records":
+			var record struct {
+				Key   string          `json:"key"`
+				Value json.RawMessage `json:"value"`
+			}
+			if err := json.Unmarshal(raw, &record); err != nil {
+				return err
+			}
+			if strings.HasPrefix(record.Key, "ssm/") {
+				places[record.Key] = string(record.Value)
+			}
+			if strings.HasPrefix(record.Key, "identity/key/") {
+				var key struct{ Secret, Token string }
+				ts.Check(json.Unmarshal(record.Value, &key))
+				secrets = append(secrets, key.Secret)
+				if key.Token != "" {
+					secrets = append(secrets, key.Token)
+				}
+			}
+		case in == "journal.jsonl", filepath.Dir(in) == "logs", strings.HasPrefix(in, ".."):
+			places[name] = string(raw)
+		}
+		return nil
 	}))
+	if len(secrets) <= len(w.secrets) || places["stderr"] == "" {
+		ts.Fatalf("there is nothing to look for: %d credentials in %d places", len(secrets), len(places))
+	}
+	token := regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}`)
 	for place, text := range places {
-		for _, secret := range w.secrets {
+		if token.MatchString(text) {
+			ts.Fatalf("%s holds a token", place)
+		}
+		for _, secret := range secrets {
 			for _, form := range []string{secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
 				if strings.Contains(text, form) {
 					ts.Fatalf("%s holds a credential", place)
