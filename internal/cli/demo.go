@@ -78,7 +78,7 @@ func (a *app) demoCommand() *cobra.Command {
 
 func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) error {
 	start := time.Now()
-	if err := freshDirectory(dir); err != nil {
+	if err := freshDirectory(ctx, dir); err != nil {
 		return err
 	}
 	cloud, err := a.startCloud(ctx, filepath.Join(dir, "cloud"), listen, time.Second, a.demoWarning)
@@ -157,8 +157,12 @@ func broken(text string, width int) []string {
 // markerFile tells a demo's directory from one that holds something else.
 const markerFile = ".slipway-demo"
 
-// freshDirectory makes the directory anew, if it is a demo's.
-func freshDirectory(dir string) error {
+// freshDirectory makes the directory anew, if it is a demo's that has ended.
+func freshDirectory(ctx context.Context, dir string) error {
+	if c, err := dial(ctx, filepath.Join(dir, "cloud")); err == nil {
+		return &delivery.Error{Kind: delivery.KindRefused, Op: "making " + dir, Err: fmt.Errorf("a cloud serves from there, on %s", c.base),
+			Hints: []string{"end it, or choose another directory: --dir DIR"}}
+	}
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
 		if _, err := os.Stat(filepath.Join(dir, markerFile)); err != nil {

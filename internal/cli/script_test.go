@@ -117,6 +117,7 @@ func TestScripts(t *testing.T) {
 			"param":  cmdParam,
 			"settle": cmdSettle,
 			"await":  cmdAwait,
+			"served": cmdServed,
 			"writes": cmdWrites,
 			"canary": cmdCanary,
 		},
@@ -259,6 +260,17 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
 	}
 	ts.Fatalf("nobody called %s", args[0])
+}
+
+// cmdServed waits until a cloud serves a state directory: served DIR.
+func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
+	for range 3000 {
+		if _, err := dial(context.Background(), ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
+	}
+	ts.Fatalf("no cloud serves %s", args[0])
 }
 
 // writing is every call that changes something.
