@@ -201,7 +201,8 @@ func (m members) check(c *check, path string, values document) {
 	}
 }
 
-// union is a structure of which exactly one member is set.
+// union is a structure of which exactly one member is set, and that one known:
+// what a new kind of it would mean can't be guessed.
 func union(m members) shape {
 	of := structure(m)
 	return func(c *check, path string, raw json.RawMessage) {
@@ -209,7 +210,13 @@ func union(m members) shape {
 		if !into(c, path, raw, &values, "a structure") {
 			return
 		}
-		if len(values) != 1 {
+		known := 0
+		for name := range values {
+			if m[name] != nil || m[name+"*"] != nil {
+				known++
+			}
+		}
+		if known != 1 || len(values) != 1 {
 			c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: exactly one member of the union must be set", path))
 			return
 		}
