@@ -61,13 +61,14 @@ type Target struct {
 	// Settings holds what Slipway owns of the runtime's configuration, in
 	// AgentCore's own JSON names. A null asks for a live member to be removed.
 	Settings json.RawMessage
-	// ExecutionRole and Network are needed to create a runtime. An update
-	// takes them from Settings or from the live runtime.
+	// ExecutionRole is needed to create a runtime. An update takes it from
+	// Settings or from the live runtime.
 	ExecutionRole string
 	Verify        VerifySpec
 	ReadyTimeout  time.Duration // 0 means 15 min (docs: V1 900 s)
 	VerifyTimeout time.Duration // 0 means 2 min
-	// LongLivedVerifyToken is reserved to runtimes with a JWT authorizer.
+	// BearerToken verifies and invokes runtimes with a JWT authorizer, which
+	// take no signed calls. It is sent to no other.
 	BearerToken string
 }
 
