@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/needs"
 )
 
 // awsCLI runs the AWS CLI against the local cloud by AWS_ENDPOINT_URL alone.
@@ -28,7 +30,7 @@ type awsCLI struct {
 func newAWS(t *testing.T) *awsCLI {
 	t.Helper()
 	out, err := exec.Command("aws", "--version").CombinedOutput()
-	require(t, "aws", err == nil && recentBotocore(string(out)))
+	needs.Part(t, "aws", err == nil && recentBotocore(string(out)))
 	return &awsCLI{t: t, dir: t.TempDir()}
 }
 
@@ -123,8 +125,8 @@ func TestAWSCLI(t *testing.T) {
 // newTestWorld is a cloud with the demo's repository and trust.
 func newTestWorld(t *testing.T) *demo {
 	t.Helper()
-	require(t, "go", has("go"))
-	require(t, "git", has("git"))
+	needs.Program(t, "go")
+	needs.Program(t, "git")
 	dir := t.TempDir()
 	executable, err := os.Executable() // TestMain makes this binary slipway, by its name
 	if err != nil {

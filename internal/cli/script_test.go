@@ -27,6 +27,7 @@ import (
 
 	"github.com/slipway-cd/slipway/internal/agentcore"
 	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/needs"
 	"github.com/slipway-cd/slipway/internal/sim"
 )
 
@@ -58,32 +59,12 @@ func runMain() {
 	os.Exit(code)
 }
 
-// require skips a test that needs a real part, or fails where SLIPWAY_REQUIRE
-// names it: CI installs it, so there it must not be missing.
-func require(t testing.TB, part string, there bool) {
-	t.Helper()
-	if there {
-		return
-	}
-	for _, required := range strings.Split(os.Getenv("SLIPWAY_REQUIRE"), ",") {
-		if required == part {
-			t.Fatalf("%s is required (SLIPWAY_REQUIRE) and is not here", part)
-		}
-	}
-	t.Skipf("SKIPPED: %s is not on this machine", part)
-}
-
-func has(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
-}
-
 // TestScripts runs the binary as users do, stderr and exit codes included.
 // Scripts that begin with "world" have a local cloud with the demo's
 // repository and trust in it.
 func TestScripts(t *testing.T) {
-	require(t, "git", has("git"))
-	require(t, "go", has("go"))
+	needs.Program(t, "git")
+	needs.Program(t, "go")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
