@@ -28,5 +28,5 @@ func run() int {
 		return 2
 	}
 	return cli.Main(ctx, os.Args[1:], cli.System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		Env: os.Environ(), Dir: dir, Executable: executable})
+		Env: os.Environ(), Dir: dir, Executable: executable, Setenv: os.Setenv})
 }

@@ -32,6 +32,9 @@ type System struct {
 	// Executable is the path of this very program: the local cloud and the
 	// demo run it again.
 	Executable string
+	// Setenv changes the process's own environment, for children that
+	// libraries start. May be nil.
+	Setenv func(name, value string) error
 }
 
 // Getenv returns the value of an environment variable, "" where it is not set.
@@ -121,7 +124,7 @@ func (a *app) root() *cobra.Command {
 	}
 	add("deliver", a.buildCommand(), a.deployCommand())
 	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand())
-	add("tools", a.localCommand(), a.demoCommand(), a.schemaCommand(), a.versionCommand())
+	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.schemaCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("tools")
 	a.strict(root)
 	return root

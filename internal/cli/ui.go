@@ -140,6 +140,23 @@ func (u *ui) warn(format string, args ...any) {
 	fmt.Fprintf(u.err, "%s %s\n", u.paint(yellow, "warning:"), text)
 }
 
+// mask tells GitHub Actions to hide values in the job's log, quiet or not,
+// before anybody prints them.
+func (u *ui) mask(values ...string) error {
+	if !u.actions {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	for _, v := range values {
+		if err := github.Mask(u.err, v); err != nil {
+			return fmt.Errorf("asking GitHub to mask a value: %w", err)
+		}
+	}
+	return nil
+}
+
 // result writes a line of the result to stdout.
 func (u *ui) result(format string, args ...any) {
 	u.mu.Lock()

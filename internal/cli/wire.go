@@ -66,6 +66,8 @@ type project struct {
 	agent  config.Agent
 	env    config.Environment
 	target delivery.Target
+	// lifetime of the session in a job; zero leaves it to awsauth.
+	lifetime time.Duration
 }
 
 func (a *app) project(s selection) (*project, error) {
@@ -111,7 +113,7 @@ func (a *app) session(ctx context.Context, p *project) (*awsauth.Session, error)
 	minter := github.Minter{Getenv: a.Getenv}
 	return awsauth.Source{
 		Getenv: a.Getenv, Region: p.target.Region, Profile: profile, Role: role,
-		Token: minter.IDToken, Claims: github.Claims, Expect: expectation(p),
+		Duration: p.lifetime, Token: minter.IDToken, Claims: github.Claims, Expect: expectation(p),
 		AllowKeys: a.force, AllowForeign: a.yes, Version: version().Version,
 		Warn: func(line string) { a.ui.warn("%s", line) },
 	}.Open(ctx)
