@@ -16,7 +16,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/slipway-cd/slipway/internal/config"
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
@@ -101,8 +103,6 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true, Version: version().String(),
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
-		Args:              cobra.NoArgs,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(usage)
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -124,21 +124,21 @@ func (a *app) root() *cobra.Command {
 	}
 	add("deliver", a.buildCommand(), a.deployCommand())
 	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand())
-	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.schemaCommand(), a.versionCommand())
+	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.completionCommand(), a.schemaCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("tools")
 	a.strict(root)
+	a.completions(root)
 	return root
 }
 
 // strict makes every command report a wrong argument as a usage error, and a
 // missing flag too: cobra looks for those only after the arguments.
 func (a *app) strict(cmd *cobra.Command) {
-	if run := cmd.RunE; run == nil {
+	if cmd.RunE == nil {
 		// A command of commands: what is no name of one is a mistake.
-		cmd.Args = cobra.NoArgs
+		cmd.Args = misspelled
 		cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-	}
-	if check := cmd.Args; check != nil {
+	} else if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if err := errors.Join(check(c, args), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
 				return usage(c, err)
@@ -152,7 +152,38 @@ func (a *app) strict(cmd *cobra.Command) {
 }
 
 func usage(cmd *cobra.Command, err error) error {
-	return &delivery.Error{Kind: delivery.KindUsage, Err: err, Hints: []string{"see " + cmd.CommandPath() + " --help"}}
+	hints := []string{"see " + cmd.CommandPath() + " --help"}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var flags []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
+		hints = append(meant("--", unknown.GetSpecifiedName(), flags), hints...)
+	}
+	return &delivery.Error{Kind: delivery.KindUsage, Err: err, Hints: hints}
+}
+
+// misspelled is the usage error of a command of commands that has none of the
+// name.
+func misspelled(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return &delivery.Error{Kind: delivery.KindUsage, Err: cobra.NoArgs(cmd, args),
+		Hints: append(meant("", args[0], names), "see "+cmd.CommandPath()+" --help")}
+}
+
+// meant is a hint at the word that was probably meant, if there is one.
+func meant(prefix, word string, options []string) []string {
+	if s := config.Suggest(word, options); s != "" {
+		return []string{"did you mean " + prefix + s + "?"}
+	}
+	return nil
 }
 
 // begin reads the flags that every command has.

@@ -169,7 +169,7 @@ func TestSuggest(t *testing.T) {
 		"environment-variable": "environment_variables", "pdr": "prd", "DEV": "dev",
 		"colour": "", "x": "", "stg": "", strings.Repeat("region", 100): "",
 	} {
-		if got := suggest(word, options); got != want {
+		if got := Suggest(word, options); got != want {
 			t.Errorf("%s: got %q, want %q", word, got, want)
 		}
 	}

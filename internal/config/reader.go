@@ -177,7 +177,7 @@ func (r *reader) choice(v value, options ...string) string {
 		return text
 	}
 	hint := ""
-	if s := suggest(text, options); s != "" {
+	if s := Suggest(text, options); s != "" {
 		hint = "did you mean " + s + "?"
 	}
 	r.problem(v, hint, "must be %s, not %s", join(options, "or"), shown(v.node))

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// suggest returns the option that word was probably meant to be, or "".
-func suggest(word string, options []string) string {
+// Suggest returns the option that word was probably meant to be, or "".
+func Suggest(word string, options []string) string {
 	if len(word) > 64 {
 		return ""
 	}
@@ -22,7 +22,7 @@ func suggest(word string, options []string) string {
 
 // didYouMean is a hint: the probable word, else all that there are.
 func didYouMean(word string, options []string) string {
-	if s := suggest(word, options); s != "" {
+	if s := Suggest(word, options); s != "" {
 		return "did you mean " + s + "?"
 	}
 	return "there are " + join(options, "and")

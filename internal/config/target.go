@@ -89,7 +89,7 @@ func (f *File) find(what, name string, names []string) (int, error) {
 		return 0, failure
 	}
 	failure.Err = fmt.Errorf("there is no %s %s; %s has %s", what, quote(name), f.Name, join(names, "and"))
-	if s := suggest(name, names); s != "" {
+	if s := Suggest(name, names); s != "" {
 		failure.Hints = []string{"did you mean " + s + "?"}
 	}
 	return 0, failure
