@@ -44,6 +44,8 @@ func rules() []rule {
 			because: "adapters speak in delivery's types; cli introduces them to each other"},
 		{of: []string{"internal/config"}, forbids: append(inAdapters(), "net", module+"internal/cli", module+"internal/sim"),
 			allows: []string{"net/url", "net/netip"}, because: "parsing works offline"},
+		{of: []string{"internal/scaffold"}, forbids: append(inAdapters(), "os", "net", module+"internal/cli", module+"internal/sim"),
+			allows: []string{"net/url"}, because: "it reads the file system it is given and proposes; others ask, look and write"},
 		{of: []string{"internal/trust"}, forbids: []string{module, "github.com/", "net", "os", "log"},
 			allows: []string{"net/netip"}, because: "policies are data; the local cloud's STS asks the same evaluator as everybody"},
 		{of: []string{"internal/sim"}, forbids: append(inAdapters(), module+"internal/delivery", module+"internal/config", module+"internal/cli", "github.com/aws/", "github.com/google/"),
@@ -163,6 +165,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"internal/registry", module + "internal/ecr"},
 		{"internal/sim", "github.com/aws/aws-sdk-go-v2/aws"},
 		{"internal/sim/sandbox", module + "internal/delivery"},
+		{"internal/scaffold", "os/exec"},
 		{"internal/trust", "net/http"},
 	}
 	for _, b := range broken {

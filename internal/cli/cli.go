@@ -114,7 +114,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVarP(&a.chdir, "directory", "C", "", "run as if started in this directory")
 	flags.StringVar(&a.region, "region", "", "AWS region, over slipway.yaml and AWS_REGION")
 	flags.StringVar(&a.profile, "profile", "", "AWS profile, over slipway.yaml and AWS_PROFILE")
-	root.AddGroup(&cobra.Group{ID: "deliver", Title: "Deliver"}, &cobra.Group{ID: "look", Title: "Look"},
+	root.AddGroup(&cobra.Group{ID: "setup", Title: "Set up"}, &cobra.Group{ID: "deliver", Title: "Deliver"}, &cobra.Group{ID: "look", Title: "Look"},
 		&cobra.Group{ID: "tools", Title: "Tools"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -122,6 +122,7 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	add("setup", a.initCommand())
 	add("deliver", a.buildCommand(), a.deployCommand())
 	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand())
 	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.completionCommand(), a.schemaCommand(), a.versionCommand())

@@ -66,7 +66,7 @@ func Find(dir string) (string, error) {
 	if err != nil {
 		return "", &delivery.Error{Kind: delivery.KindConfig, Op: "looking for " + FileName, Err: err}
 	}
-	failure := &delivery.Error{Kind: delivery.KindConfig, Hints: []string{"slipway demo makes one to copy, slipway schema describes every key"}}
+	failure := &delivery.Error{Kind: delivery.KindConfig, Hints: []string{"slipway init writes one, slipway schema describes every key"}}
 	for at := start; ; at = filepath.Dir(at) {
 		file := filepath.Join(at, FileName)
 		if exists(file) {

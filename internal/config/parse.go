@@ -44,7 +44,7 @@ func (r *reader) document(data []byte) *yaml.Node {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	switch err := decoder.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		r.report(1, 1, "", "slipway demo makes one to copy, slipway schema describes every key", "the file is empty")
+		r.report(1, 1, "", "slipway init writes one, slipway schema describes every key", "the file is empty")
 		return nil
 	case err != nil:
 		r.syntaxError(data, err)
@@ -60,7 +60,7 @@ func (r *reader) document(data []byte) *yaml.Node {
 	}
 	root := doc.Content[0]
 	if isNull(root) {
-		r.report(1, 1, "", "slipway demo makes one to copy, slipway schema describes every key", "the file is empty")
+		r.report(1, 1, "", "slipway init writes one, slipway schema describes every key", "the file is empty")
 		return nil
 	}
 	return root

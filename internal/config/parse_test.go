@@ -32,7 +32,7 @@ func TestBytes(t *testing.T) {
 	}
 	wide := string(bytes)
 	tests := []struct{ name, data, want string }{
-		{"no bytes", "", "slipway.yaml:1:1: the file is empty (slipway demo makes one to copy, slipway schema describes every key)"},
+		{"no bytes", "", "slipway.yaml:1:1: the file is empty (slipway init writes one, slipway schema describes every key)"},
 		{"byte order mark", "\xef\xbb\xbf" + smallest, "slipway.yaml:1:1: the file begins with a byte order mark; save it as UTF-8 without one"},
 		{"UTF-16", wide, "slipway.yaml:1:1: the file is in UTF-16; save it as UTF-8"},
 		{"UTF-16 without mark", wide[2:], "slipway.yaml:1:2: the file holds a NUL character; save it as UTF-8 text"},
