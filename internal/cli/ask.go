@@ -21,11 +21,11 @@ const (
 func (u *ui) ask(ctx context.Context, question, fallback string, check func(string) error) (string, error) {
 	shown := ""
 	if fallback != "" {
-		shown = " [" + fallback + "]"
+		shown = " [" + u.tame(fallback) + "]"
 	}
 	var refused error
 	for range mostTries {
-		fmt.Fprintf(u.err, "%s%s: ", question, u.tame(shown))
+		fmt.Fprintf(u.err, "%s%s: ", question, shown)
 		answer, err := until(ctx, func() (string, error) { return readLine(u.in) })
 		if ctx.Err() != nil {
 			fmt.Fprintln(u.err)

@@ -97,7 +97,7 @@ func (i *interview) proposal(ctx context.Context) (scaffold.Proposal, error) {
 	}
 	p.GitHub = i.github
 	if p.GitHub == "" && i.ui.asks {
-		p.GitHub, err = i.ui.ask(ctx, "repository on GitHub, owner/name (empty: none yet)", "", func(s string) error {
+		p.GitHub, err = i.ui.ask(ctx, "repository on GitHub, owner/name (empty for none yet)", "", func(s string) error {
 			if s == "" {
 				return nil
 			}
@@ -109,7 +109,7 @@ func (i *interview) proposal(ctx context.Context) (scaffold.Proposal, error) {
 
 // agents are those that the flags choose, or the answer does.
 func (i *interview) agents(ctx context.Context) ([]scaffold.Agent, error) {
-	all := i.survey.Agents
+	all := slices.Clone(i.survey.Agents)
 	chosen := i.flags.agents
 	switch {
 	case len(all) == 0:
