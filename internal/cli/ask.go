@@ -31,7 +31,7 @@ func (u *ui) ask(ctx context.Context, question, fallback string, check func(stri
 			fmt.Fprintln(u.err)
 			return "", &delivery.Error{Kind: delivery.KindInterrupted, Err: errors.New("interrupted: nothing was written")}
 		}
-		if answer = strings.TrimSpace(answer); err != nil && answer == "" {
+		if answer = strings.TrimSpace(answer); err != nil && (answer == "" || !errors.Is(err, io.EOF)) {
 			return "", &delivery.Error{Kind: delivery.KindUsage, Op: question, Err: err}
 		}
 		if answer == "" {

@@ -234,7 +234,7 @@ func grantedEnviron(inherited []string, variables map[string]string) []string {
 // handOver runs a command to its own end, however long that takes: what
 // interrupts us is passed on, and its exit status is ours.
 func (a *app) handOver(ctx context.Context, args, env []string) error {
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), args[0], args[1:]...)
 	cmd.Env, cmd.Dir = env, a.Dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Out, a.Err
 	if err := cmd.Start(); err != nil {

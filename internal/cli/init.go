@@ -73,9 +73,13 @@ func (a *app) init(ctx context.Context, f initFlags) error {
 	if err := f.check(a.region); err != nil {
 		return err
 	}
-	checkout, notes, err := a.checkout(ctx)
-	if err != nil {
-		return err
+	checkout, err := build.FindCheckout(ctx, a.Dir, a.Env)
+	var notes []string
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil: // the working directory has to do
+		checkout.Root, notes = a.Dir, []string{err.Error() + "; a deploy needs a commit"}
 	}
 	if err := a.vacant(checkout.Root); err != nil && !f.dryRun {
 		return err
@@ -108,19 +112,6 @@ func (a *app) init(ctx context.Context, f initFlags) error {
 		return err
 	}
 	return a.propose(root, proposal, survey, f.dryRun)
-}
-
-// checkout is where the work tree is and comes from. Without git, or outside
-// a repository, the working directory has to do.
-func (a *app) checkout(ctx context.Context) (build.Checkout, []string, error) {
-	checkout, err := build.FindCheckout(ctx, a.Dir, a.Env)
-	switch {
-	case ctx.Err() != nil:
-		return checkout, nil, ctx.Err()
-	case err != nil:
-		return build.Checkout{Root: a.Dir}, []string{err.Error() + "; a deploy needs a commit"}, nil
-	}
-	return checkout, nil, nil
 }
 
 // vacant refuses where there is a slipway.yaml already, be it one that leads

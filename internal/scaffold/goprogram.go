@@ -43,7 +43,7 @@ func (l *looker) mains(root string) []string {
 	_ = fs.WalkDir(l.fsys, root, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			return nil // walk has told it
+			return fs.SkipDir // walk has told it
 		case d.IsDir() && name != root && (skipped(d.Name()) || l.foreign(name) || slices.Contains(l.modules, path.Join(name, "go.mod"))):
 			return fs.SkipDir
 		case strings.Count(name, "/") > maxDepth:
