@@ -28,7 +28,7 @@ const (
 // CheckValue says what is wrong with a value, as Parse would of one in the
 // file: "must be …". It never repeats the value.
 func CheckValue(kind Value, text string) error {
-	if strings.ContainsFunc(text, unicode.IsControl) {
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
 		return errors.New("must be without control characters")
 	}
 	if what := credentialIn(text); what != "" {

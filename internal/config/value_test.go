@@ -20,7 +20,7 @@ func TestCheckValue(t *testing.T) {
 		{ValuePath, []string{".", "apps/x: y", "a/.b"}, []string{"", "/etc", "../x", "a/../b", `a\b`, "~/x", "c:x"}},
 		{ValuePackage, []string{".", "./cmd/agent", "cmd"}, []string{"", "../x", "a b"}},
 		{ValueVariable, []string{"AGENT_NAME"}, []string{"", "A=B", "AWS_SECRET_ACCESS_KEY"}},
-		{ValueArgument, []string{"", "x: y # no"}, []string{"ghp_abcdefghijkl", "AKIAIOSFODNN7EXAMPLE", "a\nb", "\x7f", "\u009b"}},
+		{ValueArgument, []string{"", "x: y # no"}, []string{"ghp_abcdefghijkl", "AKIAIOSFODNN7EXAMPLE", "a\nb", "\x7f", "\u009b", "a\u202eb"}},
 	} {
 		for _, text := range test.good {
 			if err := CheckValue(test.kind, text); err != nil {
