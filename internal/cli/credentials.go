@@ -113,7 +113,7 @@ func (a *app) credentialsJSON() *cobra.Command {
 func (a *app) credentialsExec() *cobra.Command {
 	var f credentialsFlags
 	cmd := &cobra.Command{
-		Use: "exec --env NAME -- COMMAND [ARG]...", Args: cobra.MinimumNArgs(1),
+		Use: "exec --env NAME [flags] -- COMMAND [ARG]...", Args: cobra.MinimumNArgs(1),
 		Short: "Run one command that has them; its exit code is this one's",
 		Long: "The command gets the credentials and the region in its environment. Other AWS settings are taken\n" +
 			"out of it, endpoints aside, and so is what a GitHub job asks for tokens with.",
