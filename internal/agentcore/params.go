@@ -51,6 +51,21 @@ func (p *Parameters) Parameter(ctx context.Context, name string) (string, error)
 	return aws.ToString(out.Parameter.Value), nil
 }
 
+// Value returns a value that somebody else keeps, decrypted where it is a
+// SecureString: secret says so. It returns ErrNotFound where there is none.
+func (p *Parameters) Value(ctx context.Context, name string) (value string, secret bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sdkBudget)
+	defer cancel()
+	out, err := p.client.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name), WithDecryption: aws.Bool(true)})
+	if err != nil {
+		return "", false, sdkError("SSM", "GetParameter", name, err)
+	}
+	if out.Parameter == nil {
+		return "", false, fmt.Errorf("SSM GetParameter %s: the answer holds no parameter", name)
+	}
+	return aws.ToString(out.Parameter.Value), out.Parameter.Type == types.ParameterTypeSecureString, nil
+}
+
 // PutParameter writes the value as a String. Without overwrite it returns
 // ErrExists where there is one; the value may be this call's own then, where
 // an earlier attempt's answer was lost.

@@ -84,7 +84,7 @@ func (r *reader) checkNames(f *File) {
 	owners := map[string]string{}
 	for _, a := range f.agents {
 		for _, e := range f.environments {
-			name, where := delivery.RuntimeName(a.Name, e.Name), e.Account+" "+f.regionOf(e)
+			name, where := delivery.RuntimeName(a.Name, e.Name), f.whereOf(e)
 			who := a.Name + " in " + e.Name
 			if len(name) > runtimeNameLimit {
 				r.problemAtKey("agents."+a.Name, "", "its runtime in %s would be called %s: %d characters, and AgentCore allows %d",
@@ -109,6 +109,18 @@ func (f *File) regionOf(e Environment) string {
 	return f.Region
 }
 
+// whereOf names the account and region of an environment.
+func (f *File) whereOf(e Environment) string { return accountOf(e) + " " + f.regionOf(e) }
+
+// accountOf names the account of an environment. One that is not known yet,
+// for it comes from an expression, is taken for no other's.
+func accountOf(e Environment) string {
+	if e.Account == "" {
+		return "the account of " + e.Name
+	}
+	return "account " + e.Account
+}
+
 // checkRepositories reports repository names that ECR would refuse, and
 // repositories that two agents share: their revision tags would collide.
 func (r *reader) checkRepositories(f *File) {
@@ -123,11 +135,11 @@ func (r *reader) checkRepositories(f *File) {
 			continue
 		}
 		for _, e := range f.environments {
-			key := strings.Join([]string{e.Account, f.regionOf(e), a.RepositoryIn(e.Name)}, " ")
+			key := f.whereOf(e) + " " + a.RepositoryIn(e.Name)
 			if other := owners[key]; other != "" && other != a.Name {
 				r.problemAt(path, "give each agent its own, for example with {agent}",
-					"%s in account %s is the repository of %s too: their revision tags would collide",
-					a.RepositoryIn(e.Name), e.Account, other)
+					"%s in %s is the repository of %s too: their revision tags would collide",
+					a.RepositoryIn(e.Name), accountOf(e), other)
 				break
 			}
 			owners[key] = a.Name

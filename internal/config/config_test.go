@@ -93,7 +93,7 @@ func TestGood(t *testing.T) {
 					if f.regionOf(e) == "" {
 						s.Region = "us-east-1"
 					}
-					target, err := f.Target(s, nil)
+					target, err := f.Target(s, testVariables)
 					if err != nil {
 						t.Fatalf("%s in %s: %v", a.Name, e.Name, err)
 					}
@@ -104,6 +104,13 @@ func TestGood(t *testing.T) {
 			}
 		})
 	}
+}
+
+// testVariables are the variables that testdata/good names.
+func testVariables(name string) string {
+	return map[string]string{"REGION": "us-east-1", "PRD_REGION": "eu-west-1", "TEAM": "support", "PYTHON": "3.13",
+		"ROUTE": "/invocations", "HEADER": "X-Team", "ACCOUNT": "111122223333", "PRD_ACCOUNT": "444455556666",
+		"ENDPOINT": "live", "PROFILE": "dev", "GROUP": "sg-0123456789abcdef0"}[name]
 }
 
 func examples(t *testing.T) []string {

@@ -21,6 +21,12 @@ type File struct {
 	agents       []Agent
 	environments []Environment
 	places       map[string]position
+
+	data        []byte             // what it was read from
+	expressions bool               // it holds some
+	resolved    bool               // those of one agent and environment have their values
+	unknown     []string           // paths of values that are empty: their expressions are not resolved
+	pending     map[string]Problem // parameters that are still to be read, and a place that needs each
 }
 
 // GitHub names the repository on GitHub. The ids are set where the file
@@ -70,6 +76,9 @@ type Agent struct {
 	// Runtime holds the members of the runtime's configuration that the file
 	// states, in AgentCore's own JSON names. A null asks to remove one.
 	Runtime map[string]any
+	// Origins says of which environment variables of Runtime the value came
+	// from an expression, and how that stands in the file.
+	Origins map[string]string
 	Verify  delivery.VerifySpec
 }
 

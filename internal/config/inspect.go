@@ -10,8 +10,8 @@ import (
 const maxDepth = 64
 
 // inspect reports what no part of the file may hold, whatever its meaning:
-// aliases, tags, repeated or odd keys, credentials, references. A node with
-// such a fault is muted, so that nothing else is said about it.
+// aliases, tags, repeated or odd keys, credentials, broken expressions. A node
+// with such a fault is muted, so that nothing else is said about it.
 func (r *reader) inspect(n *yaml.Node, path string, depth int) {
 	if depth > maxDepth {
 		r.mute(n, path, "", "nests deeper than %d levels", maxDepth)
@@ -26,6 +26,9 @@ func (r *reader) inspect(n *yaml.Node, path string, depth int) {
 		r.mute(n, path, "write the value out", "YAML aliases are not supported")
 	case yaml.ScalarNode:
 		r.inspectScalar(n, path)
+		if strings.Contains(n.Value, "${") && !r.muted[n] {
+			r.resolveScalar(n, path)
+		}
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
 			r.inspect(item, indexPath(path, i), depth+1)
@@ -49,6 +52,9 @@ func (r *reader) inspectMapping(n *yaml.Node, path string, depth int) {
 		default:
 			first[key.Value] = key.Line
 			r.inspectScalar(key, childPath)
+			if strings.Contains(key.Value, "${env:") || strings.Contains(key.Value, "${ssm:") {
+				r.mute(key, childPath, "write the name itself", "keys take no expressions")
+			}
 		}
 		r.inspect(child, childPath, depth+1)
 	}
@@ -64,22 +70,7 @@ func (r *reader) inspectKey(key *yaml.Node, path string) {
 
 func (r *reader) inspectScalar(n *yaml.Node, path string) {
 	if what := credentialIn(n.Value); what != "" {
-		r.mute(n, path, "credentials don't belong in slipway.yaml: keep it in AWS Secrets Manager "+
-			"and let the execution role read it", "looks like %s", what)
-		return
+		r.mute(n, path, "credentials don't belong in slipway.yaml: keep it as an SSM SecureString and write ${ssm:/path} "+
+			"in runtime.environment_variables, or let the execution role read it from AWS Secrets Manager", "looks like %s", what)
 	}
-	if reference := referenceIn(n.Value); reference != "" {
-		r.mute(n, path, "write the value itself", "references such as %s…} are not supported yet", reference)
-	}
-}
-
-// referenceIn returns the beginning of the first reference in a value.
-// Resolving them would begin here.
-func referenceIn(text string) string {
-	for _, prefix := range []string{"${env:", "${ssm:"} {
-		if strings.Contains(text, prefix) {
-			return prefix
-		}
-	}
-	return ""
 }

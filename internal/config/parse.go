@@ -17,9 +17,16 @@ import (
 const MaxSize = 1 << 20
 
 // Parse reads a slipway.yaml. name is what problems call the file. A file
-// with mistakes yields Problems, all of them, and no File.
+// with mistakes yields Problems, all of them, and no File. Values that hold
+// expressions are empty until Resolve.
 func Parse(name string, data []byte) (*File, error) {
+	return parseWith(name, data, nil)
+}
+
+// parseWith is Parse with the expressions of s resolved; s may be nil.
+func parseWith(name string, data []byte, s *resolving) (*File, error) {
 	r := newReader(name)
+	r.resolving = s
 	root := r.document(data)
 	if root == nil {
 		return nil, r.problems.sorted()
@@ -30,6 +37,8 @@ func Parse(name string, data []byte) (*File, error) {
 	if len(r.problems) > 0 {
 		return nil, r.problems.sorted()
 	}
+	f.data, f.expressions, f.resolved, f.pending = data, r.expressions, s != nil, r.pending
+	f.unknown = r.unknown
 	return f, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -27,14 +28,27 @@ type reader struct {
 	muted    map[*yaml.Node]bool
 	places   map[string]position // of each value that was read, by path
 	keys     map[string]position // of each key, by path
+
+	resolving   *resolving         // nil where expressions keep their places
+	expressions bool               // there are some
+	origins     map[string]string  // of values that came from expressions, by path: as written
+	unknown     []string           // paths of values that are empty: their expressions are not resolved
+	pending     map[string]Problem // parameters that are still to be read, and a place that needs each
 }
 
 func newReader(name string) *reader {
 	return &reader{name: name, muted: map[*yaml.Node]bool{},
-		places: map[string]position{}, keys: map[string]position{}}
+		places: map[string]position{}, keys: map[string]position{},
+		origins: map[string]string{}, pending: map[string]Problem{}}
 }
 
 func (r *reader) report(line, column int, path, hint, message string) {
+	if from := r.origins[path]; from != "" {
+		if m := expressionShape.FindString(from); m != from {
+			from = quote(from)
+		}
+		message = "the value of " + from + " " + message
+	}
 	r.problems = append(r.problems, Problem{File: r.name, Line: line, Column: column,
 		Path: path, Message: message, Hint: hint})
 }
@@ -44,6 +58,15 @@ func (r *reader) problem(v value, hint, format string, args ...any) {
 	if !r.muted[v.node] {
 		r.report(v.node.Line, v.node.Column, v.path, hint, fmt.Sprintf(format, args...))
 	}
+}
+
+// quoted is a text of a value for a message. What came from an expression is
+// not shown: it may be anything.
+func (r *reader) quoted(v value, text string) string {
+	if r.origins[v.path] != "" {
+		return fmt.Sprintf("a text of %d characters", utf8.RuneCountInString(text))
+	}
+	return quote(text)
 }
 
 // missing reports what a mapping lacks, at the key that the mapping belongs to.
@@ -116,7 +139,7 @@ func (r *reader) members(v value, known fields, read func(value), required []str
 		name := child.key.Value
 		seen = append(seen, name)
 		if known[name] == nil {
-			r.unknown(child, sortedKeys(known))
+			r.unknownKey(child, sortedKeys(known))
 			continue
 		}
 		read(child)
@@ -134,7 +157,7 @@ func (r *reader) members(v value, known fields, read func(value), required []str
 // maxSuggestions bounds the work that a file full of nonsense can make.
 const maxSuggestions = 200
 
-func (r *reader) unknown(v value, known []string) {
+func (r *reader) unknownKey(v value, known []string) {
 	hint := ""
 	if len(r.problems) < maxSuggestions {
 		hint = didYouMean(v.key.Value, known)
@@ -149,7 +172,7 @@ func (r *reader) text(v value, must rule) string {
 		return ""
 	}
 	if !must.ok(text) {
-		r.problem(v, "", "must be %s, not %s", must.want, quote(text))
+		r.problem(v, "", "must be %s, not %s", must.want, r.quoted(v, text))
 		return ""
 	}
 	return text
@@ -218,7 +241,7 @@ func (r *reader) texts(v value, most int, must rule) []string {
 	for _, item := range r.items(v, 1, most) {
 		text := r.text(item, must)
 		if text != "" && slices.Contains(out, text) {
-			r.problem(item, "", "%s is listed twice", quote(text))
+			r.problem(item, "", "%s is listed twice", r.quoted(item, text))
 		}
 		out = append(out, text)
 	}
@@ -250,6 +273,10 @@ func (r *reader) ids(v value, must rule) []string {
 			return nil
 		}
 		for _, id := range ids {
+			if !must.ok(id) && r.origins[part.path] != "" {
+				r.problem(part, "", "holds %s; each id must be %s", r.quoted(part, id), must.want)
+				return nil
+			}
 			if !must.ok(id) {
 				r.problem(part, "", "each must be %s, not %s", must.want, quote(id))
 				return nil

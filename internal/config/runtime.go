@@ -160,6 +160,12 @@ func (r *reader) variables(v value) any {
 	return out
 }
 
+// variablesOf are the environment variables that a runtime's settings state.
+func variablesOf(runtime map[string]any) map[string]any {
+	variables, _ := runtime["environmentVariables"].(map[string]any)
+	return variables
+}
+
 func (r *reader) variableName(v value) {
 	if !variableRule.ok(v.key.Value) {
 		r.report(v.key.Line, v.key.Column, v.path, "", "must have "+variableRule.want)

@@ -107,6 +107,14 @@ func (r *reader) agent(name string, v value) Agent {
 		"runtime":    func(v value) { a.Runtime = r.settings(v, runtimeMembers()) },
 		"verify":     func(v value) { a.Verify = r.verify(v) },
 	}, "repository")
+	for name := range variablesOf(a.Runtime) {
+		if from := r.origins[keyPath(agentPath(a.Name, "runtime.environment_variables"), name)]; from != "" {
+			if a.Origins == nil {
+				a.Origins = map[string]string{}
+			}
+			a.Origins[name] = from
+		}
+	}
 	if a.Verify.Payload == nil {
 		a.Verify.Payload = []byte(`{"prompt":"ping"}`)
 	}

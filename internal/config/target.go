@@ -30,8 +30,17 @@ type Selection struct {
 // Target is one agent in one environment, with the process environment's
 // settings over the file's. getenv may be nil. It returns a *delivery.Error:
 // of KindUsage where the selection names what the file lacks, or where a flag
-// or a variable is wrong, of KindConfig where the file lacks something.
+// or a variable is wrong, of KindConfig where the file lacks something. What
+// comes from parameters that are still to be read is missing in the target,
+// which names them.
 func (f *File) Target(s Selection, getenv func(string) string) (delivery.Target, error) {
+	if !f.resolved {
+		resolved, err := f.Resolve(s, Lookup{Env: getenv})
+		if err != nil {
+			return delivery.Target{}, err
+		}
+		f = resolved
+	}
 	a, err := f.Agent(s.Agent)
 	if err != nil {
 		return delivery.Target{}, err
@@ -57,6 +66,7 @@ func (f *File) Target(s Selection, getenv func(string) string) (delivery.Target,
 		Compute: e.Compute, Reference: e.ImageReference, After: e.After,
 		MovesLatest: f.movesLatest(a, e.Name), Settings: settings, ExecutionRole: e.ExecutionRole,
 		Verify: a.Verify, ReadyTimeout: e.ReadyTimeout, VerifyTimeout: e.VerifyTimeout,
+		Origins: a.Origins, Unread: f.Parameters(),
 	}
 	if e.Endpoint != delivery.DefaultEndpoint {
 		t.Endpoint = e.Endpoint
@@ -72,6 +82,14 @@ func (f *File) DeployRole(environment string, getenv func(string) string) (strin
 	e, err := f.Environment(environment)
 	if err != nil {
 		return "", err
+	}
+	if !f.resolved {
+		if f, err = f.resolve("", environment, Lookup{Env: getenv}); err != nil {
+			return "", err
+		}
+		if e, err = f.Environment(environment); err != nil {
+			return "", err
+		}
 	}
 	e, err = f.overlay(e, "", getenv)
 	return e.DeployRole, err
@@ -224,7 +242,7 @@ func (f *File) complete(e Environment) error {
 	case e.Region == "":
 		failure.Err = fmt.Errorf("%s: environment %s has no region", at, e.Name)
 		failure.Hints = []string{"set region in " + FileName + ", AWS_REGION, or --region"}
-	case n.Mode == NetworkVPC && (len(n.Subnets) == 0 || len(n.SecurityGroups) == 0):
+	case n.Mode == NetworkVPC && len(f.pending) == 0 && (len(n.Subnets) == 0 || len(n.SecurityGroups) == 0):
 		failure.Err = fmt.Errorf("%s: environment %s has network mode VPC, which needs subnets and security groups", at, e.Name)
 		failure.Hints = []string{"set network.subnets or " + EnvSubnets + ", and network.security_groups or " + EnvSecurityGroup}
 	default:
@@ -282,15 +300,29 @@ func registryHost(account, region string) string {
 // movesLatest says whether an environment is the first, in the order of
 // delivery, that uses its agent's repository. Regions are compared as the
 // file gives them: an override holds for one command, and the others are not
-// known here.
+// known here. Nor are accounts and regions that come from another job's
+// variables: those count as the same, so that latest is left alone in doubt.
 func (f *File) movesLatest(a Agent, environment string) bool {
 	ordered := f.ordered()
 	i := slices.IndexFunc(ordered, func(e Environment) bool { return e.Name == environment })
 	target := ordered[i]
 	return !slices.ContainsFunc(ordered[:i], func(e Environment) bool {
-		return e.Account == target.Account && f.regionOf(e) == f.regionOf(target) &&
+		return f.same("account", e, target, e.Account == target.Account) &&
+			f.same("region", e, target, f.regionOf(e) == f.regionOf(target)) &&
 			a.RepositoryIn(e.Name) == a.RepositoryIn(target.Name)
 	})
+}
+
+// same says whether two environments may have a setting in common: equal says
+// so of values that are known.
+func (f *File) same(key string, a, b Environment, equal bool) bool {
+	for _, e := range []Environment{a, b} {
+		if slices.Contains(f.unknown, environmentPath(e.Name, key)) ||
+			key == "region" && e.Region == "" && slices.Contains(f.unknown, key) {
+			return true
+		}
+	}
+	return equal
 }
 
 // ordered lists the environments in the order of delivery: by how many come

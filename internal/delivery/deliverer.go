@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"time"
@@ -23,6 +24,10 @@ type Deliverer struct {
 	Logs       Logs
 	Parameters Parameters
 
+	// Complete returns the target with the values that slipway.yaml takes from
+	// the account itself. It is called with the session open, before anything
+	// else is read. If nil, the target is complete as it is.
+	Complete func(context.Context) (Target, error)
 	// Observe receives events as they happen. If nil, they are dropped.
 	Observe func(Event)
 	// Now is the clock. If nil, time.Now.

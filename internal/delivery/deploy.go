@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -176,11 +177,30 @@ func (r *run) enter(ctx context.Context) (bool, error) {
 	if _, err := r.credentials(ctx); err != nil {
 		return false, err
 	}
+	if err := r.complete(ctx); err != nil {
+		return false, err
+	}
 	_, err := r.runtimeID(ctx)
 	if errors.Is(err, ErrNotFound) && r.opts.Create {
 		return false, nil
 	}
 	return false, err
+}
+
+// complete reads the values that the target still lacks.
+func (r *run) complete(ctx context.Context) error {
+	if r.Complete != nil {
+		target, err := r.Complete(ctx)
+		if err != nil {
+			return err
+		}
+		r.Target, r.report.Target = target, target
+	}
+	if len(r.Target.Unread) > 0 {
+		return &Error{Kind: KindConfig, Op: "reading the settings of " + r.Target.Environment,
+			Err: fmt.Errorf("the parameters %s were not read", strings.Join(r.Target.Unread, ", "))}
+	}
+	return nil
 }
 
 // noRepository says whether a registry has no such repository at all (OCI

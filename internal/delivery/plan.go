@@ -32,6 +32,9 @@ func (d *Deliverer) Plan(ctx context.Context, opts DeployOptions) (*Plan, error)
 	}
 	_, err := r.credentials(ctx)
 	if err == nil {
+		err = r.complete(ctx)
+	}
+	if err == nil {
 		err = r.look(ctx)
 	}
 	switch {

@@ -252,7 +252,20 @@ func (r *run) plan() error {
 	}
 	r.body = body
 	r.report.Changes, err = diff(r.liveDoc, body, r.Target.Settings)
+	r.hide(r.report.Changes)
 	return err
+}
+
+// hide marks the changes of variables whose values came from elsewhere: what
+// slipway.yaml does not show, a diff of it does not either.
+func (r *run) hide(changes []Change) {
+	for name, origin := range r.Target.Origins {
+		for i, c := range changes {
+			if c.Path == join(variablesMember, name) {
+				changes[i].Secret, changes[i].Origin = true, origin
+			}
+		}
+	}
 }
 
 // imageURI is what the runtime's configuration names the image by.

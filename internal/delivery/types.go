@@ -67,6 +67,13 @@ type Target struct {
 	Verify        VerifySpec
 	ReadyTimeout  time.Duration // 0 means 15 min (docs: V1 900 s)
 	VerifyTimeout time.Duration // 0 means 2 min
+	// Origins says of which environment variables in Settings the value came
+	// from elsewhere, and how slipway.yaml names it: ${ssm:/path}. Such values
+	// are not shown.
+	Origins map[string]string
+	// Unread names the parameters that Settings and Verify still lack. A
+	// delivery reads them first (Deliverer.Complete).
+	Unread []string
 	// BearerToken verifies and invokes runtimes with a JWT authorizer, which
 	// take no signed calls. It is sent to no other.
 	BearerToken string
@@ -241,10 +248,12 @@ type RuntimeState struct {
 }
 
 // Change is one field that an update changes. Before and After are JSON; an
-// absent one is empty. Secret says that the value must not be shown.
+// absent one is empty. Secret says that neither must be shown; Origin is then
+// how slipway.yaml names where After comes from, if it does.
 type Change struct {
 	Path   string
 	Before json.RawMessage
 	After  json.RawMessage
 	Secret bool
+	Origin string
 }

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+func goodExpressions(t *testing.T) *File {
+	t.Helper()
+	f, err := Parse("slipway.yaml", read(t, "testdata/good/expressions.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func testParameters() map[string]Parameter {
+	return map[string]Parameter{
+		"/support/dev/api-key": {Value: "hush-${env:TEAM}-hush\n", Secret: true},
+		"/shared/token":        {Value: "hush-token", Secret: true},
+		"/oidc/url":            {Value: "https://login.example.com/.well-known/openid-configuration"},
+		"/oidc/audience":       {Value: "agents"},
+		"/shared/question":     {Value: `who "are" you?` + "\n\n"},
+		"/roles/execution":     {Value: "arn:aws:iam::111122223333:role/agents\r\n"},
+		"/network/subnets":     {Value: "subnet-0123456789abcdef0,subnet-0fedcba9876543210"},
+	}
+}
+
+// TestResolve: every place that may hold an expression gets its value, as it
+// would have been read from a literal.
+func TestResolve(t *testing.T) {
+	f := goodExpressions(t)
+	dev := Selection{Environment: "dev"}
+	before, err := f.Resolve(dev, Lookup{Env: testVariables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := before.Target(dev, testVariables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := slices.Sorted(func(yield func(string) bool) {
+		for name := range testParameters() {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+	if diff := cmp.Diff(wanted, before.Parameters()); diff != "" || !slices.Equal(target.Unread, wanted) {
+		t.Errorf("still to be read: %v (-want +got):\n%s", target.Unread, diff)
+	}
+	if target.Account != "111122223333" || target.Region != "us-east-1" || target.Repository != "support/runtime" || target.Endpoint != "live" {
+		t.Errorf("without parameters: %+v", target)
+	}
+	if p := before.NeededBy("/roles/execution").String(); p != "slipway.yaml:25:21: environments.dev.execution_role: " {
+		t.Errorf("the place is %s", p)
+	}
+
+	after, err := f.Resolve(dev, Lookup{Env: testVariables, Parameters: testParameters()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target, err = after.Target(dev, testVariables); err != nil {
+		t.Fatal(err)
+	}
+	const settings = `{
+		"authorizerConfiguration": {"customJWTAuthorizer": {"allowedAudience": ["agents"], "discoveryUrl": "https://login.example.com/.well-known/openid-configuration"}},
+		"description": "the agent of support, costs ${5}",
+		"environmentVariables": {"API_KEY": "hush-${env:TEAM}-hush", "HEADER": "Bearer hush-token", "LITERAL": "${HOME}", "TEAM": "support"},
+		"filesystemConfigurations": [{"sessionStorage": {"mountPath": "/mnt/support"}}],
+		"networkConfiguration": {"networkMode": "VPC", "networkModeConfig": {
+			"securityGroups": ["sg-0123456789abcdef0"], "subnets": ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]}},
+		"protocolConfiguration": {"path": "/invocations", "serverProtocol": "HTTP"},
+		"requestHeaderConfiguration": {"requestHeaderAllowlist": ["X-Team"]},
+		"roleArn": "arn:aws:iam::111122223333:role/agents"}`
+	var want, got any
+	if err := errors.Join(json.Unmarshal([]byte(settings), &want), json.Unmarshal(target.Settings, &got)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	if payload := string(target.Verify.Payload); payload != `{"prompt":"ping support","list":["who \"are\" you?\n"]}` || target.Verify.Contains != "support" {
+		t.Errorf("verify sends %s, expects %s", payload, target.Verify.Contains)
+	}
+	origins := map[string]string{"API_KEY": "${ssm:/{agent}/{environment}/api-key}", "HEADER": "Bearer ${ssm:/shared/token}", "TEAM": "${env:TEAM}"}
+	if diff := cmp.Diff(origins, target.Origins); diff != "" || len(target.Unread) != 0 {
+		t.Errorf("unread %v, origins (-want +got):\n%s", target.Unread, diff)
+	}
+	a, _ := after.Agent("")
+	e, _ := after.Environment("dev")
+	role, err := f.DeployRole("dev", testVariables)
+	if a.Build.Args["PYTHON"] != "3.13" || e.Profile != "dev" || role != "arn:aws:iam::111122223333:role/deploy" || err != nil {
+		t.Errorf("build %+v, environment %+v, role %s, %v", a.Build, e, role, err)
+	}
+}
+
+// TestResolveRefuses: what an expression yields is held to the rules of a
+// literal, at the place of the expression, and is not shown.
+func TestResolveRefuses(t *testing.T) {
+	const canary = "canary-0815"
+	tests := []struct {
+		name string
+		env  map[string]string
+		ssm  map[string]Parameter
+		want []string
+	}{
+		{name: "missing and empty, all at once", env: map[string]string{"TEAM": "", "ACCOUNT": ""}, ssm: map[string]Parameter{
+			"/oidc/url": {}, "/shared/token": {Value: "\n", Secret: true}}, want: []string{
+			"slipway.yaml:6:17: agents.support.repository: ${env:TEAM} has no value (set the environment variable TEAM)",
+			"slipway.yaml:12:17: agents.support.runtime.environment_variables.HEADER: ${ssm:/shared/token} has no value (write the parameter /shared/token",
+			"slipway.yaml:18:48: agents.support.runtime.authorizer_configuration.custom_jwt_authorizer.discovery_url: ${ssm:/oidc/url} has no value",
+			"slipway.yaml:23:14: environments.dev.account: ${env:ACCOUNT} has no value"}},
+		{name: "a bad account", env: map[string]string{"ACCOUNT": canary}, want: []string{
+			"slipway.yaml:23:14: environments.dev.account: the value of ${env:ACCOUNT} must be a quoted string of 12 digits, not a text of 11 characters",
+			`slipway.yaml:24:18: environments.dev.deploy_role: the value of "arn:aws:iam::${env:ACCOUNT}:role/deploy" must be an IAM role ARN`}},
+		{name: "a bad subnet in a list", ssm: map[string]Parameter{"/network/subnets": {Value: "subnet-0123456789abcdef0 " + canary}}, want: []string{
+			"slipway.yaml:28:58: environments.dev.network.subnets[0]: the value of ${ssm:/network/subnets} holds a text of 11 characters; each id must be a subnet id such as subnet-0123456789abcdef0"}},
+		{name: "a role of another account", ssm: map[string]Parameter{"/roles/execution": {Value: "arn:aws:iam::444455556666:role/agents"}}, want: []string{
+			"slipway.yaml:25:21: environments.dev.execution_role: the value of ${ssm:/roles/execution} belongs to account 444455556666, and the environment to 111122223333"}},
+		{name: "a secret in the open", ssm: map[string]Parameter{"/shared/question": {Value: canary, Secret: true}}, want: []string{
+			"slipway.yaml:20:59: agents.support.verify.payload.list[0]: ${ssm:/shared/question} is a SecureString, and this value is shown in plans and logs"}},
+		{name: "a credential in the open", env: map[string]string{"PYTHON": "ghp_" + strings.Repeat("Ab3", 12)}, want: []string{
+			"slipway.yaml:7:28: agents.support.build.args.PYTHON: the value of ${env:PYTHON} looks like a GitHub token"}},
+		{name: "no text", env: map[string]string{"TEAM": "a\x1b[31m", "PYTHON": "\xff"}, want: []string{
+			"agents.support.repository: the value of \"${env:TEAM}/runtime\" is not plain text in UTF-8", "agents.support.build.args.PYTHON: the value of ${env:PYTHON} is not plain text"}},
+		{name: "too long", env: map[string]string{"TEAM": strings.Repeat("x", 5001)}, want: []string{
+			"environment_variables.TEAM: the value of ${env:TEAM} must be at most 5000 characters, not 5001"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			parameters := testParameters()
+			for name, p := range test.ssm {
+				parameters[name] = p
+			}
+			lookup := Lookup{Parameters: parameters, Env: func(name string) string {
+				if value, ok := test.env[name]; ok {
+					return value
+				}
+				return testVariables(name)
+			}}
+			_, err := goodExpressions(t).Resolve(Selection{Environment: "dev"}, lookup)
+			var problems Problems
+			if !errors.As(err, &problems) || delivery.KindOf(err) != delivery.KindConfig || delivery.ExitCode(err) != 2 {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got\n%v\nwithout %s", err, want)
+				}
+			}
+			if said := err.Error(); strings.Contains(said, canary) || strings.Contains(said, "ghp_") || strings.Contains(said, "\x1b") {
+				t.Errorf("a value is shown: %s", said)
+			}
+		})
+	}
+}
+
+// TestResolveAsksForNoMore: other environments and agents need no values, nor
+// does a region that is not used.
+func TestResolveAsksForNoMore(t *testing.T) {
+	f := goodExpressions(t)
+	var asked []string
+	_, err := f.Resolve(Selection{Environment: "prd"}, Lookup{Env: func(name string) string {
+		asked = append(asked, name)
+		return testVariables(name)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"REGION", "ACCOUNT", "ENDPOINT", "GROUP", "PROFILE"} {
+		if slices.Contains(asked, name) {
+			t.Errorf("prd was asked for %s", name)
+		}
+	}
+	if !slices.Contains(asked, "PRD_ACCOUNT") {
+		t.Errorf("asked for %v", asked)
+	}
+}
+
+// TestUnknownAccounts: an account that only another job knows may be any, so
+// latest is left to the environment that comes first.
+func TestUnknownAccounts(t *testing.T) {
+	f := parse(t, `version: 1
+region: us-east-1
+agents: {a: {repository: aa}}
+environments:
+  dev: {account: "${env:ACCOUNT}"}
+  prd: {account: "${env:ACCOUNT}", after: dev}
+`)
+	for environment, want := range map[string]bool{"dev": true, "prd": false} {
+		target, err := f.Target(Selection{Environment: environment}, testVariables)
+		if err != nil || target.MovesLatest != want {
+			t.Errorf("%s: moves latest %v, %v", environment, target.MovesLatest, err)
+		}
+	}
+	if _, err := f.Target(Selection{Environment: "dev"}, nil); delivery.KindOf(err) != delivery.KindConfig {
+		t.Errorf("without variables: %v", err)
+	}
+}
