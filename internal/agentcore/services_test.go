@@ -107,6 +107,27 @@ func TestParameterRefusesSecureString(t *testing.T) {
 	}
 }
 
+func TestValueDecrypts(t *testing.T) {
+	for kind, secret := range map[string]bool{"String": false, "StringList": false, "SecureString": true} {
+		cfg, sent := service(answer{status: 200, body: `{"Parameter":{"Type":"` + kind + `","Value":"hush\n"}}`})
+		value, is, err := NewParameters(cfg).Value(t.Context(), "/a/key")
+		if value != "hush\n" || is != secret || err != nil {
+			t.Errorf("%s: got %q, secret %v, %v", kind, value, is, err)
+		}
+		if body := sent.bodies[0]; !strings.Contains(body, `"WithDecryption":true`) || !strings.Contains(body, `"Name":"/a/key"`) {
+			t.Errorf("%s: sent %s", kind, body)
+		}
+	}
+	cfg, _ := service(answer{status: 400, body: `{"__type":"ParameterNotFound"}`})
+	if _, _, err := NewParameters(cfg).Value(t.Context(), "/a/key"); !errors.Is(err, delivery.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	cfg, _ = service(answer{status: 200, body: `{}`})
+	if _, _, err := NewParameters(cfg).Value(t.Context(), "/a/key"); err == nil {
+		t.Error("an answer without a parameter was taken")
+	}
+}
+
 func TestSDKNetworkErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, f := service(answer{err: errors.New("connection reset")})

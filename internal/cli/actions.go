@@ -19,12 +19,12 @@ func (a *app) reportToJob(d *delivery.Deployment, err error) {
 	if !job.Actions {
 		return
 	}
-	if failed := errors.Join(appendTo(job.OutputFile, outputs(d)), appendTo(job.SummaryFile, summary(d, err))); failed != nil {
+	if failed := errors.Join(a.appendTo(job.OutputFile, outputs(d)), a.appendTo(job.SummaryFile, summary(d, err))); failed != nil {
 		a.ui.warn("the step's outputs or summary could not be written: %v", failed)
 	}
 }
 
-func appendTo(name string, write func(*bytes.Buffer) error) error {
+func (a *app) appendTo(name string, write func(*bytes.Buffer) error) error {
 	if name == "" {
 		return nil
 	}
@@ -36,7 +36,7 @@ func appendTo(name string, write func(*bytes.Buffer) error) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
+	_, err = f.Write(a.ui.redact(b.Bytes()))
 	return errors.Join(err, f.Close())
 }
 

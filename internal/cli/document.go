@@ -53,7 +53,7 @@ type previousDocument struct {
 }
 
 // changeDocument is one field of a diff; a value that must not be shown is
-// "(changed)".
+// "(changed)", or "(from …)" where slipway.yaml names where it comes from.
 type changeDocument struct {
 	Path   string `json:"path"`
 	Before string `json:"before,omitempty"`
@@ -121,11 +121,12 @@ func changesOf(changes []delivery.Change) []changeDocument {
 	docs := []changeDocument{}
 	for _, c := range changes {
 		doc := changeDocument{Path: c.Path}
+		before, after := sides(c)
 		if len(c.Before) > 0 {
-			doc.Before = shown(c.Before, c.Secret)
+			doc.Before = before
 		}
 		if len(c.After) > 0 {
-			doc.After = shown(c.After, c.Secret)
+			doc.After = after
 		}
 		docs = append(docs, doc)
 	}

@@ -93,7 +93,7 @@ func changeLines(changes []delivery.Change) []string {
 		width = max(width, len(c.Path))
 	}
 	for _, c := range changes {
-		before, after := briefly(shown(c.Before, c.Secret), shown(c.After, c.Secret))
+		before, after := briefly(sides(c))
 		switch {
 		case len(c.Before) == 0:
 			lines = append(lines, fmt.Sprintf("+ %-*s  %s", width, c.Path, after))
@@ -123,6 +123,15 @@ func shortImage(value string) string {
 		return value
 	}
 	return image + "@sha256:" + hex[:8] + "…"
+}
+
+// sides are the values before and after a change, as far as they are shown.
+func sides(c delivery.Change) (before, after string) {
+	before, after = shown(c.Before, c.Secret), shown(c.After, c.Secret)
+	if c.Origin != "" {
+		after = "(from " + printable(c.Origin) + ")"
+	}
+	return before, after
 }
 
 func shown(raw json.RawMessage, secret bool) string {

@@ -101,6 +101,8 @@ func TestScripts(t *testing.T) {
 			"served": cmdServed,
 			"writes": cmdWrites,
 			"canary": cmdCanary,
+			"secret": cmdSecret,
+			"runs":   cmdRuns,
 		},
 	})
 }
@@ -205,7 +207,8 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdParam writes a parameter as somebody at the console would: param NAME VALUE.
+// cmdParam writes a parameter as somebody at the console would: param NAME
+// VALUE, with \n for the end of a line.
 func cmdParam(ts *testscript.TestScript, _ bool, args []string) {
 	w := theWorld(ts)
 	env, err := w.api.administrator(context.Background(), demoAccount)
@@ -213,7 +216,7 @@ func cmdParam(ts *testscript.TestScript, _ bool, args []string) {
 	session, err := awsauth.Source{Getenv: func(name string) string { return env[name] }}.Open(context.Background())
 	ts.Check(err)
 	parameters := agentcore.NewParameters(session.Config(awsauth.SSM))
-	ts.Check(parameters.PutParameter(context.Background(), args[0], args[1], true))
+	ts.Check(parameters.PutParameter(context.Background(), args[0], strings.ReplaceAll(args[1], `\n`, "\n"), true))
 }
 
 // cmdSettle restarts the cloud on its state, with another time that runtimes

@@ -63,10 +63,13 @@ func (a *app) status(ctx context.Context, s selection) error {
 	var failures []error
 	for _, each := range everything(file, s) {
 		p, err := a.pick(file, each)
-		if err != nil {
+		if delivery.KindOf(err) == delivery.KindUsage {
 			return err
 		}
-		row, err := a.environmentStatus(ctx, p)
+		row := environmentStatus{Agent: each.agent, Environment: each.environment, Drift: []string{}, Error: errorOf(err)}
+		if err == nil {
+			row, err = a.environmentStatus(ctx, p)
+		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s in %s: %w", row.Agent, row.Environment, err))
 		}

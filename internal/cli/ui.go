@@ -39,17 +39,19 @@ type ui struct {
 
 	mu      sync.Mutex
 	pending bool     // a line that will be drawn over
+	secrets []string // what is never written, each before what stands for it
 	warned  []string // what was warned of
 }
 
 func newUI(a *app) *ui {
 	terminal := isTerminal(a.Err)
 	dumb := a.Getenv("TERM") == "dumb"
-	u := &ui{out: a.Out, err: a.Err, in: a.In, json: a.json(), quiet: a.quiet,
+	u := &ui{in: a.In, json: a.json(), quiet: a.quiet,
 		live:    terminal && !dumb && !a.ci(),
 		asks:    isTerminal(a.In) && terminal && !a.ci(),
 		actions: a.Getenv("GITHUB_ACTIONS") == "true",
 	}
+	u.out, u.err = redacting{a.Out, u}, redacting{a.Err, u}
 	u.color = terminal && !dumb && a.Getenv("NO_COLOR") == "" && !a.noColor
 	return u
 }
@@ -62,6 +64,9 @@ func isTerminal(stream any) bool {
 // terminalWidth is how many characters a line of the terminal has, 0 where
 // there is no terminal.
 func terminalWidth(stream any) int {
+	if r, ok := stream.(redacting); ok {
+		stream = r.to
+	}
 	f, ok := stream.(interface{ Fd() uintptr })
 	if !ok {
 		return 0

@@ -85,9 +85,13 @@ func (a *app) pick(file *config.File, s selection) (*project, error) {
 	if s.agent == "" {
 		s.agent = a.Getenv("SLIPWAY_AGENT")
 	}
+	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region}
+	file, err := a.resolve(file, choice, nil)
+	if err != nil {
+		return nil, err
+	}
 	p := &project{file: file}
-	var err error
-	if p.target, err = file.Target(config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region}, a.Getenv); err != nil {
+	if p.target, err = file.Target(choice, a.Getenv); err != nil {
 		return nil, err
 	}
 	if p.agent, err = file.Agent(p.target.Agent); err != nil {
@@ -145,15 +149,20 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 		Control: session.Endpoint(awsauth.AgentCoreControl),
 		Data:    session.Endpoint(awsauth.AgentCore), UserAgent: "slipway/" + version().Version,
 	}
-	return &delivery.Deliverer{
+	parameters := agentcore.NewParameters(session.Config(awsauth.SSM))
+	d := &delivery.Deliverer{
 		Target: p.target, Actor: a.actor(p),
 		Login: session, Builder: lazyBuilder{p.agent.Build, a.Env},
 		Repository: images, Publisher: images,
 		Runtimes: runtimes, Creator: runtimes, Mover: runtimes, Invoker: runtimes,
 		Logs:       agentcore.NewLogs(session.Config(awsauth.Logs)),
-		Parameters: agentcore.NewParameters(session.Config(awsauth.SSM)),
+		Parameters: parameters,
 		Observe:    (&progress{ui: a.ui, debug: a.debug}).observe,
-	}, nil
+	}
+	if len(p.target.Unread) > 0 {
+		d.Complete = a.completion(p, parameters)
+	}
+	return d, nil
 }
 
 // repository is the target's ECR repository, logged in by ECR's own token.

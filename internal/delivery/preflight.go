@@ -201,8 +201,10 @@ func (r *run) inspectImage(ctx context.Context) error {
 	r.report.Digest, r.report.Platform = facts.Digest, facts.Platform
 	if r.opts.Source.Dirty {
 		r.tag += "-dirty-" + strings.TrimPrefix(facts.Digest, "sha256:")[:12]
-		digest, err := r.Repository.Resolve(ctx, r.tag)
-		r.there = err == nil && digest == facts.Digest
+		if r.Repository != nil { // a build that is not pushed asks nobody
+			digest, err := r.Repository.Resolve(ctx, r.tag)
+			r.there = err == nil && digest == facts.Digest
+		}
 	}
 	if r.there {
 		r.report.Tags = []string{r.tag}

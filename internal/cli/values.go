@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/slipway-cd/slipway/internal/agentcore"
+	"github.com/slipway-cd/slipway/internal/config"
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+// resolve puts values in the place of the expressions that one agent and
+// environment need. parameters is nil while they are still to be read.
+func (a *app) resolve(file *config.File, s config.Selection, parameters map[string]config.Parameter) (*config.File, error) {
+	resolved, err := file.Resolve(s, config.Lookup{Env: a.Getenv, Parameters: parameters})
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		a.relative(problems)
+	}
+	return resolved, err
+}
+
+// completion reads what slipway.yaml takes from the account's own Parameter
+// Store, and makes the target anew with it. What the command line says of the
+// target stays.
+func (a *app) completion(p *project, store *agentcore.Parameters) func(context.Context) (delivery.Target, error) {
+	return func(ctx context.Context) (delivery.Target, error) {
+		values, err := a.parameters(ctx, p.file, store)
+		if err != nil {
+			return p.target, err
+		}
+		s := config.Selection{Agent: p.target.Agent, Environment: p.target.Environment, Region: a.region}
+		file, err := a.resolve(p.file, s, values)
+		if err != nil {
+			return p.target, err
+		}
+		t, err := file.Target(s, a.Getenv)
+		t.Verify.Skip, t.BearerToken = p.target.Verify.Skip, p.target.BearerToken
+		t.ReadyTimeout, t.VerifyTimeout = p.target.ReadyTimeout, p.target.VerifyTimeout
+		return t, err
+	}
+}
+
+// parameters reads the parameters that a file still lacks. One that is not
+// there is left out: the file says where it is needed.
+func (a *app) parameters(ctx context.Context, file *config.File, store *agentcore.Parameters) (map[string]config.Parameter, error) {
+	values := make(map[string]config.Parameter)
+	for _, name := range file.Parameters() {
+		value, secret, err := store.Value(ctx, name)
+		if errors.Is(err, delivery.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, a.unreadable(file.NeededBy(name), name, err)
+		}
+		if secret {
+			a.ui.conceal(value)
+		}
+		values[name] = config.Parameter{Value: value, Secret: secret}
+	}
+	return values, nil
+}
+
+// unreadable says which value could not be read, and what for.
+func (a *app) unreadable(place config.Problem, name string, err error) error {
+	place.Message = "reading ${ssm:" + name + "}"
+	places := config.Problems{place}
+	a.relative(places)
+	failure := &delivery.Error{Kind: delivery.KindUnavailable, Op: places.Error(), Err: err}
+	if errors.Is(err, delivery.ErrDenied) {
+		failure.Kind = delivery.KindDenied
+		failure.Hints = []string{fmt.Sprintf("the deploy role needs ssm:GetParameter on %s, and kms:Decrypt where a key of your own encrypts it", name)}
+	}
+	return failure
+}
+
+// shortSecret is the length below which a text can't be told from others: it
+// is hidden in diffs alone.
+const shortSecret = 6
+
+// conceal has a secret hidden wherever it would be written from now on, each
+// of its lines, plain and as JSON has it: the error of a remote or the log of
+// an agent may quote it.
+func (u *ui) conceal(secret string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, text := range append([]string{secret}, strings.Split(secret, "\n")...) {
+		if text = strings.TrimSpace(text); len(text) < shortSecret {
+			continue
+		}
+		quoted, _ := json.Marshal(text) // a string always encodes
+		u.secrets = append(u.secrets, text, "(hidden)", strings.Trim(string(quoted), `"`), "(hidden)")
+	}
+}
+
+// redact replaces what conceal was told.
+func (u *ui) redact(p []byte) []byte {
+	if len(u.secrets) == 0 {
+		return p
+	}
+	return []byte(strings.NewReplacer(u.secrets...).Replace(string(p)))
+}
+
+// redacting is a stream of the process without the secrets that ui knows. ui
+// writes whole lines, so a secret never comes in two pieces.
+type redacting struct {
+	to io.Writer
+	ui *ui
+}
+
+// Write writes p, less the secrets in it.
+func (r redacting) Write(p []byte) (int, error) {
+	if _, err := r.to.Write(r.ui.redact(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

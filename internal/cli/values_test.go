@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/slipway-cd/slipway/internal/config"
+	"github.com/slipway-cd/slipway/internal/delivery"
+)
+
+// TestConceal: a secret is hidden however it is written, line by line too.
+func TestConceal(t *testing.T) {
+	const secret = "first-0815\nsecond \"0816\" & <x>\nab\n"
+	var out bytes.Buffer
+	a := &app{System: System{Out: &out, Err: &out}}
+	u := newUI(a)
+	u.conceal(secret)
+	u.conceal("short")
+	u.line("an error says %s", "first-0815 ab")
+	u.fail(errors.New("key is " + secret))
+	u.foreign([]string{`second "0816" & <x>`})
+	u.result("%s", secret)
+	u.raw([]byte(secret))
+	if err := u.document(map[string]string{"a": secret, "b": "short"}); err != nil {
+		t.Fatal(err)
+	}
+	if said := out.String(); strings.Contains(said, "0815") || strings.Contains(said, "0816") ||
+		!strings.Contains(said, "(hidden) ab") || !strings.Contains(said, "short") {
+		t.Errorf("got %s", said)
+	}
+	if got := string(u.redact([]byte("summary of first-0815"))); got != "summary of (hidden)" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestUnreadable: a parameter that can't be read is told with the place that
+// needs it, and with what would help.
+func TestUnreadable(t *testing.T) {
+	a := &app{System: System{Dir: "/repo"}}
+	place := config.Problem{File: "/repo/slipway.yaml", Line: 3, Column: 7, Path: "environments.dev.execution_role"}
+	refusal := &delivery.RemoteError{Service: "SSM", Operation: "GetParameter", Code: "AccessDeniedException", Kind: delivery.ErrDenied}
+	err := a.unreadable(place, "/x", refusal)
+	var e *delivery.Error
+	if !errors.As(err, &e) || e.Kind != delivery.KindDenied || len(e.Hints) != 1 || !strings.Contains(e.Hints[0], "ssm:GetParameter on /x") ||
+		err.Error() != "slipway.yaml:3:7: environments.dev.execution_role: reading ${ssm:/x}: SSM GetParameter: AccessDeniedException" {
+		t.Errorf("got %v, %+v", err, e)
+	}
+	if err := a.unreadable(place, "/x", errors.New("connection refused")); delivery.KindOf(err) != delivery.KindUnavailable {
+		t.Errorf("got %v", err)
+	}
+}
