@@ -92,9 +92,19 @@ func (u *ui) conceal(secret string) {
 		if text = strings.TrimSpace(text); len(text) < shortSecret {
 			continue
 		}
-		quoted, _ := json.Marshal(text) // a string always encodes
-		u.secrets = append(u.secrets, text, "(hidden)", strings.Trim(string(quoted), `"`), "(hidden)")
+		for _, form := range []string{text, inJSON(text, true), inJSON(text, false)} {
+			u.secrets = append(u.secrets, form, "(hidden)")
+		}
 	}
+}
+
+// inJSON is a text as it stands within a JSON string.
+func inJSON(text string, html bool) string {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(html)
+	_ = encoder.Encode(text) // a string always encodes
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(b.String()), `"`), `"`)
 }
 
 // redact replaces what conceal was told.
