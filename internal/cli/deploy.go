@@ -209,7 +209,7 @@ func (a *app) plan(ctx context.Context, d *delivery.Deliverer, opts delivery.Dep
 		return nil, err
 	}
 	for _, s := range plan.Steps {
-		show("  %s %-9s %s", s.Action, s.Stage, s.Text)
+		show("  %s %-9s %s", s.Action, s.Stage, a.ui.tame(s.Text))
 		if s.Stage != delivery.StageUpdate {
 			continue
 		}

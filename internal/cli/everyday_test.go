@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -50,10 +53,60 @@ func (w *scriptWorld) liveRuntime(ts *testscript.TestScript) (variables map[stri
 	return live.Variables, live.Artifact.Container.URI
 }
 
-// cmdRuns checks an environment variable of the live runtime: runs NAME VALUE.
-func cmdRuns(ts *testscript.TestScript, _ bool, args []string) {
+// cmdByHand does what an administrator without slipway would: the commit's
+// image is latest, and a runtime runs it by that tag, with a setting that no
+// slipway.yaml knows of.
+func cmdByHand(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx, session := context.Background(), theWorld(ts).adminSession(ts)
+	host := demoAccount + ".dkr.ecr." + demoRegion + ".amazonaws.com"
+	images, err := repository(session, host, demoRepository)
+	ts.Check(err)
+	digest, err := images.Resolve(ctx, ts.Getenv("REVISION"))
+	ts.Check(err)
+	ts.Check(images.Tag(ctx, digest, "latest"))
+	_, compute := hostPlatform()
+	body := map[string]any{"agentRuntimeName": "supportAgent_dev", "roleArn": "arn:aws:iam::" + demoAccount + ":role/" + demoExecution,
+		"agentRuntimeArtifact": map[string]any{"containerConfiguration": map[string]any{"containerUri": host + "/" + demoRepository + ":latest"}},
+		"environmentVariables": map[string]any{"KEPT": "yes"}}
+	if provider := regexp.MustCompile(`capacity_provider: (\S+)`).FindStringSubmatch(compute); provider != nil {
+		body["capacityProviderConfiguration"] = map[string]any{"capacityProviderArn": provider[1]}
+	} else {
+		body["networkConfiguration"] = map[string]any{"networkMode": "PUBLIC"}
+	}
+	raw, err := json.Marshal(body)
+	ts.Check(err)
+	client := &agentcore.Client{Config: session.Config(awsauth.AgentCoreControl), Control: session.Endpoint(awsauth.AgentCoreControl)}
+	doc, err := client.Create(ctx, raw, strings.Repeat("byhand", 6))
+	ts.Check(err)
+	var made struct {
+		ID string `json:"agentRuntimeId"`
+	}
+	ts.Check(json.Unmarshal(doc, &made))
+	ts.Check(agentcore.NewParameters(session.Config(awsauth.SSM)).PutParameter(ctx, "/supportAgent/dev/runtime-id", made.ID, true))
+}
+
+// cmdImage checks what the live runtime names its image by: image PATTERN.
+func cmdImage(ts *testscript.TestScript, _ bool, args []string) {
+	if _, image := theWorld(ts).liveRuntime(ts); !regexp.MustCompile(args[0]).MatchString(image) {
+		ts.Fatalf("it runs %s", image)
+	}
+}
+
+// cmdVariable checks an environment variable of the live runtime: variable
+// NAME VALUE.
+func cmdVariable(ts *testscript.TestScript, _ bool, args []string) {
 	variables, _ := theWorld(ts).liveRuntime(ts)
 	if got := variables[args[0]]; got != args[1] {
 		ts.Fatalf("%s is %q, expected %q", args[0], got, args[1])
+	}
+}
+
+// TestElsewhere: ECR's token goes to registries of its region alone.
+func TestElsewhere(t *testing.T) {
+	for _, host := range []string{"public.ecr.aws", "evil.example", "111122223333.dkr.ecr.us-east-1.amazonaws.com.evil.example",
+		"444455556666.dkr.ecr.eu-west-1.amazonaws.com", "evil.dkr.ecr.us-east-1.amazonaws.com", ""} {
+		if images := elsewhere(nil, "us-east-1", host, "shared/agent"); images != nil {
+			t.Errorf("%q is taken for a registry", host)
+		}
 	}
 }

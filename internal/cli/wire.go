@@ -140,7 +140,7 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 	if err != nil {
 		return nil, err
 	}
-	images, err := repository(session, p.target)
+	images, err := repository(session, p.target.Registry, p.target.Repository)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,7 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 		Login: session, Builder: lazyBuilder{p.agent.Build, a.Env},
 		Repository: images, Publisher: images,
 		Runtimes: runtimes, Creator: runtimes, Mover: runtimes, Invoker: runtimes,
+		Elsewhere: func(host, name string) delivery.Repository { return elsewhere(session, p.target.Region, host, name) },
 		Logs:       agentcore.NewLogs(session.Config(awsauth.Logs)),
 		Parameters: parameters,
 		Observe:    (&progress{ui: a.ui, debug: a.debug}).observe,
@@ -165,10 +166,10 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 	return d, nil
 }
 
-// repository is the target's ECR repository, logged in by ECR's own token.
-// Where ECR's API stands elsewhere, so does its registry.
-func repository(session *awsauth.Session, t delivery.Target) (*registry.Repository, error) {
-	images := &registry.Repository{Registry: t.Registry, Name: t.Repository}
+// repository is an ECR repository, logged in by ECR's own token. Where ECR's
+// API stands elsewhere, so does its registry.
+func repository(session *awsauth.Session, host, name string) (*registry.Repository, error) {
+	images := &registry.Repository{Registry: host, Name: name}
 	if base := session.Endpoint(awsauth.ECR); base != "" {
 		endpoint, err := url.Parse(base)
 		if err != nil {
@@ -178,6 +179,22 @@ func repository(session *awsauth.Session, t delivery.Target) (*registry.Reposito
 	}
 	images.Auth = ecr.New(session.Config(awsauth.ECR)).Credentials
 	return images, nil
+}
+
+// elsewhere is another ECR repository of the region, nil where the host is
+// none: ECR's token, which is good for every registry of the region, goes to
+// nobody else.
+func elsewhere(session *awsauth.Session, region, host, name string) delivery.Repository {
+	account, rest, _ := strings.Cut(host, ".")
+	if len(account) != 12 || strings.Trim(account, "0123456789") != "" ||
+		strings.TrimSuffix(rest, ".cn") != "dkr.ecr."+region+".amazonaws.com" {
+		return nil
+	}
+	images, err := repository(session, host, name)
+	if err != nil {
+		return nil
+	}
+	return images
 }
 
 // lazyBuilder chooses the engine when there is something to build, so that an

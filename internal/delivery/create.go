@@ -72,6 +72,9 @@ func (r *run) adopt(ctx context.Context, name string) error {
 	if err := r.adoptGood(ctx); err != nil {
 		return err
 	}
+	if err := r.recordFound(ctx); err != nil {
+		return err
+	}
 	return r.send(ctx, r.replan)
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 // Deliverer delivers one agent to one environment. Its ports are all needed,
-// but for Creator (to create a runtime) and Mover (to move a named endpoint).
+// but for Creator (to create a runtime), Mover (to move a named endpoint) and
+// Elsewhere.
 type Deliverer struct {
 	Target Target
 	Actor  Actor
@@ -16,6 +17,10 @@ type Deliverer struct {
 	Login      Login
 	Builder    Builder
 	Repository Repository
+	// Elsewhere opens another repository than the target's, where a runtime
+	// that was not delivered by Slipway may have its image. If nil, such
+	// images are not looked at.
+	Elsewhere  func(registry, repository string) Repository
 	Publisher  Publisher
 	Runtimes   Runtimes
 	Creator    Creator

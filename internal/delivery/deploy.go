@@ -63,6 +63,7 @@ type run struct {
 	settled bool     // the record names what serves
 	good    *Pointer // what to come back to
 	from    string   // the version that users got when this delivery began
+	found   found    // what serves, where no record names it
 	lock    *Lock    // ours, while we hold it
 
 	updated     bool      // DEFAULT serves our version, or is about to

@@ -109,7 +109,8 @@ func pushOf(letter string) string { return "Push " + rev(letter) }
 func nothing() []string { return []string{} }
 
 func TestDeploy(t *testing.T) {
-	whole := []string{putLock, pushOf("a"), "Update", tagLatest, putImageURI, putRelease, dropLock}
+	// What serves has no record yet: it gets one before it is touched.
+	whole := []string{putLock, pushOf("a"), putImageURI, putRelease, "Update", tagLatest, putImageURI, putRelease, dropLock}
 	deployed := func(t *testing.T, w *world) { w.mustDeploy(t, "a") }
 	for _, tr := range []trial{
 		{name: "first onto an existing runtime", writes: whole, after: func(t *testing.T, o *outcome) {
@@ -137,6 +138,9 @@ func TestDeploy(t *testing.T) {
 			w.before["Update"] = func(context.Context, int) error {
 				if l := w.lock(t); l == nil || l.Previous == nil || l.Previous.Version != "1" || l.Digest != w.digestOf("a") || l.Run == "" {
 					t.Errorf("lock at the update: %+v", l)
+				}
+				if r := w.release(t); r == nil || r.Version != "1" || r.Digest != w.tags[rev("0")] || r.Verdict != Unverified {
+					t.Errorf("release at the update: %+v", r)
 				}
 				return nil
 			}
@@ -175,7 +179,7 @@ func TestDeploy(t *testing.T) {
 		}},
 		{name: "this environment does not move latest",
 			alter:  func(d *Deliverer) { d.Target.MovesLatest = false },
-			writes: []string{putLock, pushOf("a"), "Update", putImageURI, putRelease, dropLock}},
+			writes: []string{putLock, pushOf("a"), putImageURI, putRelease, "Update", putImageURI, putRelease, dropLock}},
 		{name: "without verify", alter: func(d *Deliverer) { d.Target.Verify.Skip = true }, writes: whole,
 			after: func(t *testing.T, o *outcome) {
 				if o.release(t).Verdict != Unverified || o.counts["Invoke"] > 0 {
@@ -183,7 +187,7 @@ func TestDeploy(t *testing.T) {
 				}
 			}},
 		{name: "by latest, which then goes first", alter: func(d *Deliverer) { d.Target.Reference = ByLatest },
-			writes: []string{putLock, pushOf("a"), tagLatest, "Update", putImageURI, putRelease, dropLock}},
+			writes: []string{putLock, pushOf("a"), putImageURI, putRelease, tagLatest, "Update", putImageURI, putRelease, dropLock}},
 		{name: "uncommitted changes, allowed", opts: func(o *DeployOptions) { o.Source.Dirty, o.AllowDirty = true, true },
 			after: func(t *testing.T, o *outcome) {
 				tag := rev("a") + "-dirty-" + strings.TrimPrefix(o.digestOf("a"), "sha256:")[:12]
@@ -205,7 +209,7 @@ func TestDeploy(t *testing.T) {
 			}
 		}},
 		{name: "an interrupt after the last write changes nothing",
-			ctx: func(w *world) context.Context { return w.interruptAfter("PutParameter", 3) }, writes: whole},
+			ctx: func(w *world) context.Context { return w.interruptAfter("PutParameter", 5) }, writes: whole},
 		{name: "in another environment's turn, out of order", alter: func(d *Deliverer) { d.Target.After = "stg" },
 			opts: func(o *DeployOptions) { o.OutOfOrder = true }, writes: whole, after: func(t *testing.T, o *outcome) {
 				if !o.release(t).OutOfOrder {
@@ -380,9 +384,9 @@ func TestCreate(t *testing.T) {
 					t.Errorf("live serves %s after %d probes", o.serving("live"), o.counts["Invoke"])
 				}
 			}},
-		{name: "a runtime that is there", opts: create, writes: []string{putLock, pushOf("a"), "Update", tagLatest, putImageURI, putRelease, dropLock}},
+		{name: "a runtime that is there", opts: create, writes: []string{putLock, pushOf("a"), putImageURI, putRelease, "Update", tagLatest, putImageURI, putRelease, dropLock}},
 		{name: "a runtime that was never registered", world: func(_ *testing.T, w *world) { delete(w.params, "/helper/dev/runtime-id") }, opts: create,
-			writes: []string{putLock, pushOf("a"), "Create", putID, putLock, "Update", tagLatest, putImageURI, putRelease, dropLock},
+			writes: []string{putLock, pushOf("a"), "Create", putID, putLock, putImageURI, putRelease, "Update", tagLatest, putImageURI, putRelease, dropLock},
 			after: func(t *testing.T, o *outcome) {
 				if p := o.release(t).Previous; p == nil || p.Version != "1" {
 					t.Errorf("previous %+v", p)

@@ -16,6 +16,7 @@ import (
 type end struct {
 	Serving, Live, Latest, Revision string // digests, and the revision's tag
 	Record                          Release
+	Previous                        string // digest
 	ImageURI                        string
 	Locked                          bool
 }
@@ -28,6 +29,9 @@ func (w *world) end(t *testing.T, letter string) end {
 	}
 	if r := w.release(t); r != nil {
 		e.Record = Release{Revision: r.Revision, Digest: r.Digest, Verdict: r.Verdict, Endpoint: r.Endpoint}
+		if r.Previous != nil {
+			e.Previous = r.Previous.Digest
+		}
 	}
 	return e
 }
@@ -38,7 +42,8 @@ func TestKilledAnywhere(t *testing.T) {
 	for name, story := range map[string]struct {
 		prepare func(w *world, d *Deliverer, o *DeployOptions)
 		exit    int
-		surplus int // versions more than an unkilled run's
+		surplus int  // versions more than an unkilled run's
+		found   bool // what serves was not delivered by slipway, and runs by the tag latest
 	}{
 		"deploy":         {prepare: func(*world, *Deliverer, *DeployOptions) {}},
 		"bad deploy":     {prepare: func(w *world, _ *Deliverer, _ *DeployOptions) { w.bad("b") }, exit: 4, surplus: 1},
@@ -48,12 +53,22 @@ func TestKilledAnywhere(t *testing.T) {
 			clear(w.params)
 			o.Create = true
 		}},
+		"adoption": {prepare: func(*world, *Deliverer, *DeployOptions) {}, found: true},
+		"bad adoption": {prepare: func(w *world, _ *Deliverer, _ *DeployOptions) { w.bad("b"); w.moveLatestAt("Update") },
+			exit: 4, surplus: 1, found: true},
+		"adoption behind live": {prepare: func(w *world, d *Deliverer, _ *DeployOptions) {
+			w.endpointLive("1")
+			w.foreign()
+			d.Target.Endpoint = "live"
+		}, found: true},
 		"by latest": {prepare: func(_ *world, d *Deliverer, _ *DeployOptions) { d.Target.Reference = ByLatest }, surplus: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := func(t *testing.T) (*world, *Deliverer, DeployOptions) {
 				w := newWorld(t)
-				w.mustDeploy(t, "a")
+				if !story.found {
+					w.mustDeploy(t, "a")
+				}
 				d, _ := w.deliverer("me")
 				opts := commit("b")
 				story.prepare(w, d, &opts)

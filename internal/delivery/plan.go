@@ -74,6 +74,17 @@ func (r *run) look(ctx context.Context) error {
 	return r.planUpdate(ctx)
 }
 
+// planFound says what becomes of a release that was never recorded.
+func (r *run) planFound(add func(stage, action, format string, args ...any)) {
+	switch {
+	case r.release != nil || r.create || !r.needsUpdate():
+	case r.found.unknown != "":
+		add(StageRecord, "=", "%s", r.unknownImage())
+	case r.adopts():
+		add(StageRecord, "+", "%s", r.adoption())
+	}
+}
+
 func (r *run) planned(ctx context.Context) *Plan {
 	p := &Plan{Target: r.Target, Revision: r.report.Revision, Changes: r.report.Changes, Runtime: r.report.Runtime}
 	if r.there {
@@ -92,6 +103,7 @@ func (r *run) planned(ctx context.Context) *Plan {
 		add(StageBuild, "+", "an image for %s, %s", short(r.report.Revision), r.opts.Platform)
 		add(StagePush, "+", "tag %s in %s/%s", r.tag, r.Target.Registry, r.Target.Repository)
 	}
+	r.planFound(add)
 	switch {
 	case r.create:
 		add(StageUpdate, "+", "runtime %s, version 1, its parameter %s", RuntimeName(r.Target.Agent, r.Target.Environment), r.Target.Parameter("runtime-id"))

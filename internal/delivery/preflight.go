@@ -153,33 +153,6 @@ func (r *run) servingVersion(ctx context.Context) (string, error) {
 	return e.LiveVersion, err
 }
 
-// pointerTo names a version that no record names, nil where there is none.
-func (r *run) pointerTo(ctx context.Context, version string) (*Pointer, error) {
-	if version == "" {
-		return nil, nil //nolint:nilnil // nothing to come back to is no failure
-	}
-	doc, err := r.Runtimes.Get(ctx, r.report.Runtime.ID, version)
-	if err != nil {
-		return nil, err
-	}
-	f, err := readFacts(doc)
-	return &Pointer{Version: version, Digest: r.digestOfURI(ctx, f.Artifact.Container.URI)}, err
-}
-
-// digestOfURI finds out what an image URI names; "" where that can't be told.
-func (r *run) digestOfURI(ctx context.Context, uri string) string {
-	if _, digest, ok := strings.Cut(uri, "@"); ok {
-		return digest
-	}
-	own := r.Target.Registry + "/" + r.Target.Repository + ":"
-	if tag, ok := strings.CutPrefix(uri, own); ok {
-		if digest, err := r.Repository.Resolve(ctx, tag); err == nil {
-			return digest
-		}
-	}
-	return ""
-}
-
 // inspectImage resolves the image to what runs and checks it.
 func (r *run) inspectImage(ctx context.Context) error {
 	compute := r.Target.Compute

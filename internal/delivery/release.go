@@ -36,7 +36,11 @@ func (d *Deliverer) record(ctx context.Context, r Release) error {
 	if err != nil {
 		return fmt.Errorf("encoding the release: %w", err)
 	}
-	if err := d.keepParameter(ctx, "image-uri", d.Target.ImageURI(r.Digest)); err != nil {
+	image := r.Image
+	if image == "" {
+		image = d.Target.ImageURI(r.Digest)
+	}
+	if err := d.keepParameter(ctx, "image-uri", image); err != nil {
 		return err
 	}
 	return d.Parameters.PutParameter(ctx, d.Target.Parameter("release"), string(value), true)
@@ -56,7 +60,7 @@ func (r *Release) pointer() *Pointer {
 	if r == nil {
 		return nil
 	}
-	return &Pointer{Revision: r.Revision, Digest: r.Digest, Version: r.Version}
+	return &Pointer{Revision: r.Revision, Digest: r.Digest, Version: r.Version, Image: r.Image}
 }
 
 func short(revision string) string {

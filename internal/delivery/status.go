@@ -101,7 +101,10 @@ func (d *Deliverer) drift(release *Release, live runtimeFacts, e Endpoint, missi
 	if e.LiveVersion != e.TargetVersion && e.TargetVersion != "" {
 		say("%s is on its way to version %s", d.Target.Serving(), e.TargetVersion)
 	}
-	if uri := live.Artifact.Container.URI; live.Version == release.Version && uri != d.Target.ImageURI(release.Digest) {
+	uri := live.Artifact.Container.URI
+	if release.Adopted != "" {
+		say("version %s was adopted, not delivered: it names its image %s", release.Version, release.Adopted)
+	} else if live.Version == release.Version && uri != d.Target.ImageURI(release.Digest) {
 		if (d.Target.Reference == "" || d.Target.Reference == ByDigest) && uri != "" {
 			say("version %s runs %s, the record says %s", live.Version, uri, release.Digest)
 		}

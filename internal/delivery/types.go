@@ -168,7 +168,12 @@ type Release struct {
 	// Failed is the release that this one replaced because it failed; Reason
 	// says why.
 	Failed *Pointer `json:"rolled_back_from,omitempty"`
-	Reason string   `json:"reason,omitempty"`
+	// Image names the image where it is not in the target's repository.
+	Image string `json:"image,omitempty"`
+	// Adopted is set where the release was found serving, and not delivered:
+	// what its version names its image by.
+	Adopted string `json:"adopted,omitempty"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 // Pointer names a release from another one.
@@ -176,6 +181,7 @@ type Pointer struct {
 	Revision string `json:"revision"`
 	Digest   string `json:"digest"`
 	Version  string `json:"version"`
+	Image    string `json:"image,omitempty"` // where it is not in the target's repository
 }
 
 // Actor is on whose behalf a delivery runs.

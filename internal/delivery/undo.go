@@ -59,7 +59,7 @@ func (r *run) latestBack(ctx context.Context) error {
 	if !r.latestMoved {
 		return nil
 	}
-	if r.good == nil || r.good.Digest == "" {
+	if r.good == nil || r.good.Digest == "" || r.good.Image != "" {
 		return errors.New("which digest latest named before is not known")
 	}
 	return r.Publisher.Tag(ctx, r.good.Digest, latestTag)
@@ -109,7 +109,7 @@ func (r *run) recordReturn(ctx context.Context, version string, failed *Pointer,
 		r.warn("the release is not recorded: the digest of version %s is not known", r.good.Version)
 		return
 	}
-	back := Release{Revision: r.good.Revision, Digest: r.good.Digest, Version: version, Endpoint: r.Target.Serving(),
+	back := Release{Revision: r.good.Revision, Digest: r.good.Digest, Image: r.good.Image, Version: version, Endpoint: r.Target.Serving(),
 		Verdict: r.verdict(), At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, Failed: failed, Reason: excerpt([]byte(cause.Error()))}
 	switch {
 	case r.release != nil && r.release.Version == r.good.Version:
@@ -150,6 +150,9 @@ func (r *run) reapply(ctx context.Context, bad string) error {
 		return err
 	}
 	body, err := snapshotBody(snapshot)
+	if err == nil {
+		body, err = r.pin(body)
+	}
 	if err != nil {
 		return err
 	}

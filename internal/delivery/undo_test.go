@@ -87,7 +87,7 @@ func TestUndo(t *testing.T) {
 			_, _ = d.Deploy(t.Context(), commit("b"))
 			w.ledger = nil
 		}), opts: func(o *DeployOptions) { o.Source.Revision = rev("a") }, writes: nothing(), after: servesA},
-		{name: "an adopted runtime", world: badB, exit: 4, kind: KindRolledBack, says: []string{"version 1 serves again, as version 3"},
+		{name: "an adopted runtime", world: badB, exit: 4, kind: KindRolledBack, says: []string{"0000000, serves again, as version 3, verified"},
 			after: func(t *testing.T, o *outcome) {
 				if r := o.release(t); r == nil || r.Digest != o.tags[rev("0")] || o.tags["latest"] != r.Digest {
 					t.Errorf("release %+v", r)

@@ -52,6 +52,9 @@ func (r *run) update(ctx context.Context) (bool, error) {
 		r.began = r.start
 		return true, nil
 	}
+	if err := r.recordFound(ctx); err != nil {
+		return false, err
+	}
 	if r.Target.Reference == ByLatest { // AgentCore takes what the tag names at that moment
 		r.latestMoved = true
 		if err := r.Publisher.Tag(ctx, r.report.Digest, latestTag); err != nil {
