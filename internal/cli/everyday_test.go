@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -83,6 +85,19 @@ func cmdByHand(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 	ts.Check(json.Unmarshal(doc, &made))
 	ts.Check(agentcore.NewParameters(session.Config(awsauth.SSM)).PutParameter(ctx, "/supportAgent/dev/runtime-id", made.ID, true))
+}
+
+// cmdSees waits until a line of a file matches: sees FILE PATTERN.
+func cmdSees(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile("(?m)" + args[1])
+	for range 3000 {
+		if raw, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && pattern.Match(raw) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
+	}
+	raw, _ := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Fatalf("%s never matches %s:\n%s", args[0], args[1], raw)
 }
 
 // cmdImage checks what the live runtime names its image by: image PATTERN.

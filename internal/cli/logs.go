@@ -16,6 +16,7 @@ type logsDocument struct {
 }
 
 type logDocument struct {
+	Schema string    `json:"schema,omitempty"` // slipway.log/v1, where each line is a document
 	At     time.Time `json:"at"`
 	Stream string    `json:"stream"`
 	Text   string    `json:"text"`
@@ -25,12 +26,15 @@ func (a *app) logsCommand() *cobra.Command {
 	var s selection
 	var q delivery.LogQuery
 	var since time.Duration
+	var follow bool
 	cmd := &cobra.Command{
 		Use:   "logs --env NAME",
 		Short: "What the agent itself printed",
 		Long: "Prints the agent's own log lines. AgentCore keeps one log per endpoint, not per version:\n" +
-			"--version takes the time from the making of that version to the making of the next.",
-		Example: "  slipway logs --env dev --since 10m\n  slipway logs --env dev --version 7",
+			"--version takes the time from the making of that version to the making of the next.\n" +
+			"--follow goes on with what the agent prints until it is interrupted, which is its end (exit 0);\n" +
+			"with -o json each line is a document.",
+		Example: "  slipway logs --env dev --since 10m\n  slipway logs --env dev --version 7\n  slipway logs --env dev --follow --since 0s",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if n, err := strconv.Atoi(q.Version); q.Version != "" && (err != nil || n < 1) {
@@ -45,6 +49,9 @@ func (a *app) logsCommand() *cobra.Command {
 				return err
 			}
 			q.Since = time.Now().Add(-since)
+			if follow {
+				return d.FollowLog(cmd.Context(), q, a.followed)
+			}
 			lines, err := d.AgentLog(cmd.Context(), q)
 			if err != nil {
 				return err
@@ -56,7 +63,9 @@ func (a *app) logsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&q.Endpoint, "endpoint", "", "endpoint whose log is read; default: the one that serves")
 	cmd.Flags().StringVar(&q.Version, "version", "", "the time of that version alone")
 	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back")
-	cmd.Flags().IntVar(&q.Limit, "limit", 1000, "at most so many lines")
+	cmd.Flags().IntVar(&q.Limit, "limit", 1000, "at most so many lines, the newest; with --follow, of those that are there")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what the agent prints, until interrupted")
+	cmd.MarkFlagsMutuallyExclusive("follow", "version")
 	return cmd
 }
 
@@ -64,7 +73,7 @@ func (a *app) printLog(lines []delivery.LogLine) error {
 	if a.json() {
 		doc := logsDocument{Schema: "slipway.logs/v1", Lines: []logDocument{}}
 		for _, l := range lines {
-			doc.Lines = append(doc.Lines, logDocument{l.At.UTC(), l.Stream, l.Text})
+			doc.Lines = append(doc.Lines, logDocument{At: l.At.UTC(), Stream: l.Stream, Text: l.Text})
 		}
 		return a.ui.document(doc)
 	}
@@ -72,7 +81,22 @@ func (a *app) printLog(lines []delivery.LogLine) error {
 		a.ui.line("the agent printed nothing in that time")
 	}
 	for _, l := range lines {
-		a.ui.result("%s  %s", l.At.UTC().Format("2006-01-02T15:04:05.000Z"), printable(l.Text))
+		a.logLine(l)
 	}
 	return nil
+}
+
+func (a *app) logLine(l delivery.LogLine) {
+	a.ui.result("%s  %s", l.At.UTC().Format("2006-01-02T15:04:05.000Z"), a.ui.harmless(l.Text))
+}
+
+// followed prints lines of a log that is followed.
+func (a *app) followed(lines []delivery.LogLine) {
+	for _, l := range lines {
+		if a.json() {
+			a.ui.jsonLine(logDocument{"slipway.log/v1", l.At.UTC(), l.Stream, l.Text})
+			continue
+		}
+		a.logLine(l)
+	}
 }

@@ -103,6 +103,7 @@ func TestScripts(t *testing.T) {
 			"canary":   cmdCanary,
 			"secret":   cmdSecret,
 			"byhand":   cmdByHand,
+			"sees":     cmdSees,
 			"variable": cmdVariable,
 			"image":    cmdImage,
 		},

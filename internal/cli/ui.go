@@ -189,6 +189,16 @@ func (u *ui) document(v any) error {
 	return enc.Encode(v)
 }
 
+// jsonLine writes a JSON document to stdout, in one line: one of several.
+func (u *ui) jsonLine(v any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clear()
+	enc := json.NewEncoder(u.out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // nobody reads: nobody to tell
+}
+
 // foreign writes lines that others wrote, indented, on stderr. In GitHub
 // Actions no such line is taken for a command.
 func (u *ui) foreign(lines []string) {
@@ -246,7 +256,13 @@ func printableLines(s string) string {
 // runner takes "##[" for a command wherever it stands, and "::" where a line
 // begins, blanks aside.
 func (u *ui) tame(s string) string {
-	s = printable(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
+	return u.harmless(strings.ReplaceAll(strings.TrimSpace(s), "\n", " "))
+}
+
+// harmless is printable, and for a line that does not begin with others' text:
+// GitHub's runner finds no command in it.
+func (u *ui) harmless(s string) string {
+	s = printable(s)
 	if u.actions {
 		s = strings.ReplaceAll(s, "##[", "# #[")
 	}

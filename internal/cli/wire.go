@@ -155,7 +155,7 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 		Login: session, Builder: lazyBuilder{p.agent.Build, a.Env},
 		Repository: images, Publisher: images,
 		Runtimes: runtimes, Creator: runtimes, Mover: runtimes, Invoker: runtimes,
-		Elsewhere: func(host, name string) delivery.Repository { return elsewhere(session, p.target.Region, host, name) },
+		Elsewhere:  func(host, name string) delivery.Repository { return elsewhere(session, p.target.Region, host, name) },
 		Logs:       agentcore.NewLogs(session.Config(awsauth.Logs)),
 		Parameters: parameters,
 		Observe:    (&progress{ui: a.ui, debug: a.debug}).observe,
