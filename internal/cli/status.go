@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -14,7 +15,8 @@ import (
 )
 
 type statusDocument struct {
-	Schema       string              `json:"schema"` // slipway.status/v1
+	Schema       string              `json:"schema"`       // slipway.status/v1
+	At           *time.Time          `json:"at,omitempty"` // when it was read, with --watch
 	Environments []environmentStatus `json:"environments"`
 }
 
@@ -42,15 +44,33 @@ type environmentStatus struct {
 
 func (a *app) statusCommand() *cobra.Command {
 	var s selection
+	var watch bool
+	var interval time.Duration
 	cmd := &cobra.Command{
 		Use:   "status [--env NAME] [--agent NAME]",
 		Short: "What serves in every environment: revision, digest, version, age, verdict, drift",
+		Long: "Says what serves in every environment, and where that differs from what was recorded.\n" +
+			"--watch goes on until it is interrupted, which is its end (exit 0): redrawn on a terminal,\n" +
+			"elsewhere printed when something has changed, with -o json as one document a line.",
 		Example: `  slipway status
-  slipway status --env prd -o json`,
+  slipway status --env prd -o json
+  slipway status --watch`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), s) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case !watch && cmd.Flags().Changed("interval"):
+				return usage(cmd, errors.New("--interval is for --watch"))
+			case interval < leastInterval:
+				return usage(cmd, fmt.Errorf("--interval is %s; the least is %s", interval, leastInterval))
+			case watch:
+				return a.watch(cmd.Context(), s, interval)
+			}
+			return a.status(cmd.Context(), s)
+		},
 	}
 	selectionFlags(cmd, &s)
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again, until interrupted")
+	cmd.Flags().DurationVar(&interval, "interval", defaultInterval, "how long --watch waits between two looks, 2s at least")
 	return cmd
 }
 
@@ -59,33 +79,49 @@ func (a *app) status(ctx context.Context, s selection) error {
 	if err != nil {
 		return err
 	}
-	doc := statusDocument{Schema: "slipway.status/v1", Environments: []environmentStatus{}}
-	var failures []error
-	for _, each := range everything(file, s) {
-		p, err := a.pick(file, each)
-		if delivery.KindOf(err) == delivery.KindUsage {
-			return err
-		}
-		row := environmentStatus{Agent: each.agent, Environment: each.environment, Drift: []string{}, Error: errorOf(err)}
-		if err == nil {
-			row, err = a.environmentStatus(ctx, p)
-		}
-		if err != nil {
-			failures = append(failures, fmt.Errorf("%s in %s: %w", row.Agent, row.Environment, err))
-		}
-		doc.Environments = append(doc.Environments, row)
+	rows, failures, err := a.statuses(ctx, file, s, a.deliverer)
+	if err != nil {
+		return err
 	}
-	if !a.json() {
-		a.statusTable(doc.Environments)
-	} else if err := a.ui.document(doc); err != nil {
-		failures = append(failures, err)
+	if a.json() {
+		if err := a.ui.document(statusDocument{Schema: "slipway.status/v1", Environments: rows}); err != nil {
+			failures = append(failures, err)
+		}
+		return a.each(failures)
+	}
+	for _, line := range a.statusLines(rows) {
+		a.ui.result("%s", line)
 	}
 	return a.each(failures)
 }
 
-func (a *app) environmentStatus(ctx context.Context, p *project) (environmentStatus, error) {
+// opener is app.deliverer, or what keeps what that made.
+type opener func(context.Context, *project) (*delivery.Deliverer, error)
+
+// statuses looks at each environment of a selection. failures are those that
+// could not be read, which their rows say too.
+func (a *app) statuses(ctx context.Context, file *config.File, s selection, open opener) (rows []environmentStatus, failures []error, err error) {
+	rows = []environmentStatus{}
+	for _, each := range everything(file, s) {
+		p, err := a.pick(file, each)
+		if delivery.KindOf(err) == delivery.KindUsage {
+			return nil, nil, err
+		}
+		row := environmentStatus{Agent: each.agent, Environment: each.environment, Drift: []string{}, Error: errorOf(err)}
+		if err == nil {
+			row, err = a.environmentStatus(ctx, p, open)
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s in %s: %w", row.Agent, row.Environment, err))
+		}
+		rows = append(rows, row)
+	}
+	return rows, failures, nil
+}
+
+func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (environmentStatus, error) {
 	row := environmentStatus{Agent: p.target.Agent, Environment: p.target.Environment, Drift: []string{}}
-	d, err := a.deliverer(ctx, p)
+	d, err := open(ctx, p)
 	if err != nil {
 		row.Error = errorOf(err)
 		return row, err
@@ -110,7 +146,8 @@ func (a *app) environmentStatus(ctx context.Context, p *project) (environmentSta
 	return row, nil
 }
 
-func (a *app) statusTable(rows []environmentStatus) {
+// statusLines is the table of what serves.
+func (a *app) statusLines(rows []environmentStatus) []string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "AGENT\tENV\tREVISION\tDIGEST\tVERSION\tAGE\tVERDICT\tDRIFT")
@@ -119,9 +156,11 @@ func (a *app) statusTable(rows []environmentStatus) {
 			dash(shortDigest(r.Digest)), dash(servedVersion(r)), a.age(r.At), dash(string(r.Verdict)), driftCell(r))
 	}
 	_ = w.Flush() // a strings.Builder does not fail
-	for _, line := range strings.Split(strings.TrimRight(b.String(), "\n"), "\n") {
-		a.ui.result("%s", strings.TrimRight(printable(line), " "))
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(printable(line), " ")
 	}
+	return lines
 }
 
 func statusRevision(r environmentStatus) string {

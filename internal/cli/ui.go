@@ -20,7 +20,8 @@ import (
 	"github.com/slipway-cd/slipway/internal/github"
 )
 
-// The rules of this program's output, all of which is written in this file:
+// The rules of this program's output, all of which is written in this file,
+// frames aside, which screen.go puts together:
 //
 //   - stdout carries the result alone, stderr the rest;
 //   - an error is "error:" and what failed, then "hint:" lines with what to

@@ -31,6 +31,11 @@ func TestForeignWords(t *testing.T) {
 		"log": func(u *ui) {
 			(&progress{ui: u}).observe(delivery.Event{Kind: delivery.AgentOutput, Lines: []delivery.LogLine{{Text: hostile}}})
 		},
+		"agent's log": func(u *ui) { (&app{ui: u}).logLine(delivery.LogLine{Text: hostile}) },
+		"status":      func(u *ui) { (&blocks{app: &app{ui: u}}).show(look{failures: []error{errors.New(hostile)}}) },
+		"origin": func(u *ui) {
+			(&progress{ui: u}).observe(delivery.Event{Kind: delivery.Diff, Changes: []delivery.Change{{Path: "environmentVariables.A", Origin: hostile, Secret: true}}})
+		},
 		"diff": func(u *ui) {
 			raw, err := json.Marshal(hostile)
 			if err != nil {
