@@ -35,6 +35,14 @@ func TestConceal(t *testing.T) {
 	}
 }
 
+// TestOrigins: where a value comes from is as foreign as the value.
+func TestOrigins(t *testing.T) {
+	lines := changeLines([]delivery.Change{{Path: "environmentVariables.A", After: []byte(`"hush"`), Secret: true, Origin: "${env:A}\x1b[2J\n"}})
+	if len(lines) != 1 || lines[0] != "+ environmentVariables.A  (from ${env:A}[2J)" {
+		t.Errorf("got %q", lines)
+	}
+}
+
 // TestUnreadable: a parameter that can't be read is told with the place that
 // needs it, and with what would help.
 func TestUnreadable(t *testing.T) {

@@ -177,10 +177,7 @@ type blocks struct {
 
 func (b *blocks) show(l look) {
 	text := strings.Join(b.statusLines(l.rows), "\n")
-	all := text
-	for _, err := range l.failures {
-		all += "\n" + err.Error()
-	}
+	all := text + fmt.Sprint(l.failures)
 	if all == b.last {
 		return
 	}

@@ -130,7 +130,7 @@ func (r *reader) checkRepositories(f *File) {
 			continue
 		}
 		path := agentPath(a.Name, "repository")
-		if message := repositoryProblem(a, f.environments); message != "" {
+		if message := r.repositoryProblem(path, a, f.environments); message != "" {
 			r.problemAt(path, "", "%s", message)
 			continue
 		}
@@ -138,8 +138,7 @@ func (r *reader) checkRepositories(f *File) {
 			key := f.whereOf(e) + " " + a.RepositoryIn(e.Name)
 			if other := owners[key]; other != "" && other != a.Name {
 				r.problemAt(path, "give each agent its own, for example with {agent}",
-					"%s in %s is the repository of %s too: their revision tags would collide",
-					a.RepositoryIn(e.Name), accountOf(e), other)
+					"%sis the repository of %s too: their revision tags would collide", r.repositoryAt(path, a, e), other)
 				break
 			}
 			owners[key] = a.Name
@@ -147,14 +146,23 @@ func (r *reader) checkRepositories(f *File) {
 	}
 }
 
+// repositoryAt begins a sentence with an agent's repository; a value that came
+// from an expression is named already.
+func (r *reader) repositoryAt(path string, a Agent, e Environment) string {
+	if r.origins[path] != "" {
+		return ""
+	}
+	return a.RepositoryIn(e.Name) + " in " + accountOf(e) + " "
+}
+
 // repositoryProblem says what is wrong with an agent's repository.
-func repositoryProblem(a Agent, environments []Environment) string {
+func (r *reader) repositoryProblem(path string, a Agent, environments []Environment) string {
 	if strings.ContainsAny(a.RepositoryIn("x"), "{}") {
 		return "may hold {agent} and {environment}, and no other braces"
 	}
 	for _, e := range environments {
 		if name := a.RepositoryIn(e.Name); !repositoryRule.ok(name) {
-			return fmt.Sprintf("must be %s, not %s", repositoryRule.want, quote(name))
+			return fmt.Sprintf("must be %s, not %s", repositoryRule.want, r.quotedAt(path, name))
 		}
 	}
 	return ""

@@ -62,8 +62,10 @@ func (r *reader) problem(v value, hint, format string, args ...any) {
 
 // quoted is a text of a value for a message. What came from an expression is
 // not shown: it may be anything.
-func (r *reader) quoted(v value, text string) string {
-	if r.origins[v.path] != "" {
+func (r *reader) quoted(v value, text string) string { return r.quotedAt(v.path, text) }
+
+func (r *reader) quotedAt(path, text string) string {
+	if r.origins[path] != "" {
 		return fmt.Sprintf("a text of %d characters", utf8.RuneCountInString(text))
 	}
 	return quote(text)

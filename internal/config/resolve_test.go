@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -123,6 +124,8 @@ func TestResolveRefuses(t *testing.T) {
 			`slipway.yaml:24:18: environments.dev.deploy_role: the value of "arn:aws:iam::${env:ACCOUNT}:role/deploy" must be an IAM role ARN`}},
 		{name: "a bad subnet in a list", ssm: map[string]Parameter{"/network/subnets": {Value: "subnet-0123456789abcdef0 " + canary}}, want: []string{
 			"slipway.yaml:28:58: environments.dev.network.subnets[0]: the value of ${ssm:/network/subnets} holds a text of 11 characters; each id must be a subnet id such as subnet-0123456789abcdef0"}},
+		{name: "a bad repository", env: map[string]string{"TEAM": canary + "|"}, want: []string{
+			`agents.support.repository: the value of "${env:TEAM}/runtime" must be an ECR repository name: lower-case letters and digits in parts joined by . _ - or /, not a text of 20 characters`}},
 		{name: "a role of another account", ssm: map[string]Parameter{"/roles/execution": {Value: "arn:aws:iam::444455556666:role/agents"}}, want: []string{
 			"slipway.yaml:25:21: environments.dev.execution_role: the value of ${ssm:/roles/execution} belongs to account 444455556666, and the environment to 111122223333"}},
 		{name: "a secret in the open", ssm: map[string]Parameter{"/shared/question": {Value: canary, Secret: true}}, want: []string{
@@ -204,4 +207,40 @@ environments:
 	if _, err := f.Target(Selection{Environment: "dev"}, nil); delivery.KindOf(err) != delivery.KindConfig {
 		t.Errorf("without variables: %v", err)
 	}
+}
+
+// FuzzResolve: whatever expressions yield, the file is refused with problems
+// or has targets, and the values are not in the problems.
+func FuzzResolve(f *testing.F) {
+	const canary = "canary-0815"
+	for _, dir := range []string{"good", "bad"} {
+		for _, file := range mustGlob(f, dir) {
+			f.Add(file, "x", true)
+		}
+	}
+	f.Add([]byte("version: 1\nagents: {a: {repository: '$${env:A}${env:A}$'}}\nenvironments: {dev: {account: '${env:B}'}}\n"), "${env:A}\x1b", false)
+	f.Fuzz(func(t *testing.T, data []byte, value string, secret bool) {
+		file, err := Parse("slipway.yaml", data)
+		if err != nil || bytes.Contains(data, []byte(canary)) {
+			return
+		}
+		for _, a := range file.Agents() {
+			for _, e := range file.Environments() {
+				s := Selection{Agent: a.Name, Environment: e.Name}
+				lookup := Lookup{Env: func(string) string { return canary + value }}
+				before, err := file.Resolve(s, lookup)
+				if err == nil {
+					lookup.Parameters = map[string]Parameter{}
+					for _, name := range before.Parameters() {
+						lookup.Parameters[name] = Parameter{canary + value, secret}
+					}
+					_, err = file.Resolve(s, lookup)
+				}
+				var problems Problems
+				if err != nil && (!errors.As(err, &problems) || strings.Contains(err.Error(), canary)) {
+					t.Fatalf("got %v", err)
+				}
+			}
+		}
+	})
 }

@@ -78,12 +78,12 @@ func (r *run) identify(ctx context.Context, p *Pointer, version runtimeFacts) er
 			return nil
 		}
 		digest, err := images.Resolve(ctx, name.tag)
-		if transient(err) || ctx.Err() != nil || own && err != nil && !errors.Is(err, ErrNotFound) {
+		switch {
+		case transient(err) || ctx.Err() != nil || own && err != nil && !errors.Is(err, ErrNotFound):
 			return fmt.Errorf("looking for the digest of %s: %w", r.found.image, err)
-		}
-		if err != nil {
+		case err != nil:
 			r.found.unknown = err.Error()
-			return nil
+			return nil //nolint:nilerr // it is told, and nothing that a deploy needs
 		}
 		p.Digest = digest
 	}

@@ -137,6 +137,18 @@ func TestFollowLog(t *testing.T) {
 	}
 }
 
+// TestFollowLogForgets: what can't come again need not be remembered.
+func TestFollowLogForgets(t *testing.T) {
+	f := follower{seen: map[string]time.Time{}}
+	start := time.Now()
+	for i := range 1000 {
+		f.fresh([]LogLine{{ID: fmt.Sprint(i), At: start.Add(time.Duration(i) * time.Second)}})
+	}
+	if n := len(f.seen); n > int(followOverlap/time.Second)+1 {
+		t.Errorf("%d lines are remembered", n)
+	}
+}
+
 // TestFollowLogWindow: a log that is followed for long is not read from its
 // beginning each time.
 func TestFollowLogWindow(t *testing.T) {
