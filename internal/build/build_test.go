@@ -353,14 +353,22 @@ func TestPlatforms(t *testing.T) {
 }
 
 func TestEngines(t *testing.T) {
-	for engine, want := range map[string]delivery.Kind{"docker": delivery.KindRefused, "buildkit": delivery.KindRefused, "": delivery.KindConfig, "kaniko": delivery.KindConfig} {
-		if b, err := New(engine, Options{}); b != nil || delivery.KindOf(err) != want {
-			t.Errorf("%q: %v, %v; want %s", engine, b, err, want)
+	for _, engine := range []string{"", "kaniko"} {
+		if b, err := New(engine, Options{}); b != nil || delivery.KindOf(err) != delivery.KindConfig {
+			t.Errorf("%q: %v, %v; want KindConfig", engine, b, err)
 		}
 	}
-	b, err := New("go", Options{Package: "./cmd/agent"})
-	if g, ok := b.(*Go); err != nil || !ok || g.Package != "./cmd/agent" {
-		t.Errorf("go: %#v, %v", b, err)
+	options := Options{Package: "./cmd/agent", Dockerfile: Dockerfile{Path: "Containerfile"}, Address: "unix:///x", TLS: "/tls", Env: []string{"A=b"}}
+	want := map[string]delivery.Builder{
+		"go":       &Go{Package: "./cmd/agent", Env: options.Env},
+		"docker":   &Docker{Dockerfile: options.Dockerfile, Env: options.Env},
+		"buildkit": &BuildKit{Dockerfile: options.Dockerfile, Address: "unix:///x", TLS: "/tls", Env: options.Env},
+	}
+	for engine, want := range want {
+		got, err := New(engine, options)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", engine, err, diff)
+		}
 	}
 }
 

@@ -54,6 +54,7 @@ type child struct {
 	dir     string
 	env     []string
 	line    func(string) // each line of its standard error; may be nil
+	longest int          // bytes of a line that line is given at most; 0 means longestLine
 }
 
 // failure is a child that did not succeed, with the end of what it said.
@@ -76,7 +77,10 @@ func (c child) run(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, program, c.args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = c.dir, c.env, lingering
 	var stdout, stderr tail
-	stderr.line = c.line
+	stderr.line, stderr.longest = c.line, c.longest
+	if stderr.longest == 0 {
+		stderr.longest = longestLine
+	}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	ownGroup(cmd)
 	err = cmd.Run()
@@ -100,6 +104,8 @@ type tail struct {
 	cut  bool
 	part []byte
 	line func(string)
+	// longest is where a line without an end is cut for line, in bytes.
+	longest int
 }
 
 // Write never fails: a child must not be stopped by its reader.
@@ -116,11 +122,11 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.part = append(t.part, p...)
 	for {
 		i := bytes.IndexByte(t.part, '\n')
-		if i < 0 && len(t.part) < longestLine {
+		if i < 0 && len(t.part) < t.longest {
 			return len(p), nil
 		}
-		if i < 0 || i > longestLine {
-			i = longestLine
+		if i < 0 || i > t.longest {
+			i = t.longest
 		}
 		t.line(strings.TrimRight(string(t.part[:i]), "\r\n"))
 		t.part = bytes.TrimPrefix(t.part[i:], []byte("\n"))

@@ -57,9 +57,8 @@ func (g *Go) Build(ctx context.Context, req delivery.BuildRequest) (delivery.Ima
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(req.Source.Dir); err != nil || !info.IsDir() {
-		return nil, sourceError("building", fmt.Errorf("the build context %s is not a directory", req.Source.Dir),
-			"set the agent's path in slipway.yaml to a directory of the repository")
+	if err := isContext(req.Source.Dir); err != nil {
+		return nil, err
 	}
 	temp, err := os.MkdirTemp(lookup(g.Env, "TMPDIR"), "slipway-build-")
 	if err != nil {
@@ -90,7 +89,7 @@ func (g *Go) compile(ctx context.Context, req delivery.BuildRequest, p platform,
 		command = "go"
 	}
 	// GOTMPDIR: what a killed compiler leaves goes away with temp.
-	env := environ(g.Env, append(p.variables(), "CGO_ENABLED=0", "GOTMPDIR="+work, "PWD="+req.Source.Dir,
+	env := environ(g.Env, passed(), append(p.variables(), "CGO_ENABLED=0", "GOTMPDIR="+work, "PWD="+req.Source.Dir,
 		"SOURCE_DATE_EPOCH="+strconv.FormatInt(req.Source.Time.Unix(), 10))...)
 	_, err := child{program: command, name: "go build", dir: req.Source.Dir, env: env, line: req.Progress,
 		args: []string{"build", "-trimpath", "-buildvcs=" + stamp(req.Source), "-ldflags=-s -w -buildid=",

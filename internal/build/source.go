@@ -26,7 +26,7 @@ func FindSource(ctx context.Context, dir string, env []string) (delivery.Source,
 	if err != nil {
 		return delivery.Source{}, sourceError("finding the commit", err)
 	}
-	g := git{dir: abs, env: environ(env, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0")}
+	g := gitIn(abs, env)
 	s := delivery.Source{Dir: abs}
 	if s.Root, err = g.root(ctx); err != nil {
 		return delivery.Source{}, err
@@ -44,6 +44,10 @@ func FindSource(ctx context.Context, dir string, env []string) (delivery.Source,
 type git struct {
 	dir string
 	env []string
+}
+
+func gitIn(dir string, offered []string) git {
+	return git{dir: dir, env: environ(offered, passed(), "LC_ALL=C", "GIT_TERMINAL_PROMPT=0")}
 }
 
 func (g git) run(ctx context.Context, args ...string) (string, error) {

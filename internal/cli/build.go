@@ -52,7 +52,7 @@ func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bo
 	}
 	opts := delivery.DeployOptions{Source: source, Platform: p.agent.Build.Platform, AllowDirty: allowDirty, OutOfOrder: true}
 	a.ui.line("%s", a.ui.paint(bold, fmt.Sprintf("build %s  %s", p.target.Agent, shortRevision(source.Revision))))
-	d := &delivery.Deliverer{Target: p.target, Builder: lazyBuilder{p.agent.Build, a.Env},
+	d := &delivery.Deliverer{Target: p.target, Builder: lazyBuilder{a, p},
 		Observe: (&progress{ui: a.ui, debug: a.debug}).observe}
 	if dryRun {
 		return a.planBuild(p, source, push, allowDirty)

@@ -34,6 +34,8 @@ func (p *progress) observe(e delivery.Event) {
 		} else {
 			p.ui.draft("  %-12s %s", delivery.StageBuild, printable(e.Text))
 		}
+	case delivery.BuildStepped:
+		p.step(e.Step)
 	case delivery.Transferred:
 		p.sent = e.Transfer
 		p.ui.draft("  %-12s %s of %s", e.Stage, size(e.Transfer.Done), size(e.Transfer.Total))
@@ -43,6 +45,20 @@ func (p *progress) observe(e delivery.Event) {
 		p.changes(e.Changes)
 	case delivery.AgentOutput:
 		p.agent(e.Lines)
+	}
+}
+
+// step tells a step of a Dockerfile: while it runs, on a terminal alone, and
+// when it has ended well. The error tells of one that has not.
+func (p *progress) step(s delivery.BuildStep) {
+	name := p.ui.tame(cut(s.Name))
+	switch {
+	case !s.Done:
+		p.ui.draft("    %s …", name)
+	case s.Cached:
+		p.ui.line("    %s  %s", name, p.ui.paint(dim, "cached"))
+	default:
+		p.ui.line("    %s  %.1fs", name, s.Elapsed.Seconds())
 	}
 }
 

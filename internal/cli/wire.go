@@ -152,7 +152,7 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 	parameters := agentcore.NewParameters(session.Config(awsauth.SSM))
 	d := &delivery.Deliverer{
 		Target: p.target, Actor: a.actor(p),
-		Login: session, Builder: lazyBuilder{p.agent.Build, a.Env},
+		Login: session, Builder: lazyBuilder{a, p},
 		Repository: images, Publisher: images,
 		Runtimes: runtimes, Creator: runtimes, Mover: runtimes, Invoker: runtimes,
 		Elsewhere:  func(host, name string) delivery.Repository { return elsewhere(session, p.target.Region, host, name) },
@@ -200,12 +200,27 @@ func elsewhere(session *awsauth.Session, region, host, name string) delivery.Rep
 // lazyBuilder chooses the engine when there is something to build, so that an
 // environment whose image exists needs none.
 type lazyBuilder struct {
-	settings config.Build
-	env      []string
+	app     *app
+	project *project
 }
 
 func (b lazyBuilder) Build(ctx context.Context, req delivery.BuildRequest) (delivery.Image, error) {
-	engine, err := build.New(b.settings.Engine, build.Options{Package: b.settings.Package, Env: b.env})
+	file, settings := b.project.file, b.project.agent.Build
+	secrets, err := file.BuildSecrets(b.project.agent.Name, b.app.Getenv)
+	if err != nil {
+		var problems config.Problems
+		if errors.As(err, &problems) {
+			b.app.relative(problems)
+		}
+		return nil, err
+	}
+	dockerfile := build.Dockerfile{Path: settings.Dockerfile, Args: settings.Args, Target: settings.Target,
+		CacheFrom: settings.CacheFrom, CacheTo: settings.CacheTo}
+	for _, s := range secrets {
+		dockerfile.Secrets = append(dockerfile.Secrets, build.Secret{ID: s.ID, Env: s.Env, File: s.File})
+	}
+	engine, err := build.New(settings.Engine, build.Options{Package: settings.Package, Dockerfile: dockerfile,
+		Address: settings.Address, TLS: file.PathTo(settings.TLS, b.app.Getenv), Env: b.app.Env})
 	if err != nil {
 		return nil, err
 	}

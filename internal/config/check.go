@@ -15,6 +15,7 @@ func (r *reader) check(f *File) {
 	r.checkNames(f)
 	r.checkRepositories(f)
 	r.checkPlatforms(f)
+	r.checkEngines(f)
 	r.checkLifecycles(f)
 	r.checkRoles(f)
 	for _, e := range f.environments {

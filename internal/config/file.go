@@ -89,23 +89,6 @@ func (a Agent) RepositoryIn(environment string) string {
 		"{environment}", strings.ToLower(environment)).Replace(a.Repository)
 }
 
-// The build engines.
-const (
-	EngineDocker   = "docker"
-	EngineBuildKit = "buildkit"
-	EngineGo       = "go"
-)
-
-// Build says how an agent's image is made.
-type Build struct {
-	Path       string            // the build context, relative to the file, with slashes
-	Engine     string            // EngineDocker, EngineBuildKit or EngineGo
-	Dockerfile string            // relative to Path
-	Platform   string            // linux/arm64 or linux/amd64
-	Package    string            // main package for EngineGo, relative to Path
-	Args       map[string]string // build arguments
-}
-
 // Environment is one environment of the file. Fields that the file leaves out
 // are zero, aside from Compute and ImageReference, which have their defaults.
 type Environment struct {

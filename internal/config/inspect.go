@@ -70,7 +70,11 @@ func (r *reader) inspectKey(key *yaml.Node, path string) {
 
 func (r *reader) inspectScalar(n *yaml.Node, path string) {
 	if what := credentialIn(n.Value); what != "" {
-		r.mute(n, path, "credentials don't belong in slipway.yaml: keep it as an SSM SecureString and write ${ssm:/path} "+
-			"in runtime.environment_variables, or let the execution role read it from AWS Secrets Manager", "looks like %s", what)
+		hint := "credentials don't belong in slipway.yaml: keep it as an SSM SecureString and write ${ssm:/path} " +
+			"in runtime.environment_variables, or let the execution role read it from AWS Secrets Manager"
+		if strings.Contains(path, ".build.") {
+			hint = "credentials don't belong in slipway.yaml, nor in an image: name where it comes from in build.secrets"
+		}
+		r.mute(n, path, hint, "looks like %s", what)
 	}
 }

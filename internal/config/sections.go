@@ -121,22 +121,6 @@ func (r *reader) agent(name string, v value) Agent {
 	return a
 }
 
-func (r *reader) build(v value, b *Build) {
-	r.object(v, fields{
-		"engine":     func(v value) { b.Engine = r.choice(v, EngineDocker, EngineBuildKit, EngineGo) },
-		"dockerfile": func(v value) { b.Dockerfile = r.localPath(v) },
-		"platform":   func(v value) { b.Platform = r.choice(v, "linux/arm64", "linux/amd64") },
-		"package":    func(v value) { b.Package = r.text(v, packageRule) },
-		"args": func(v value) {
-			b.Args = map[string]string{}
-			for _, arg := range r.entries(v) {
-				r.variableName(arg)
-				b.Args[arg.key.Value], _ = r.scalar(arg)
-			}
-		},
-	})
-}
-
 // localPath reads a path that stays inside the repository. Load checks that
 // no symbolic link leads out.
 func (r *reader) localPath(v value) string {

@@ -1,6 +1,11 @@
 package delivery
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
 
 // Built is what a build made.
 type Built struct {
@@ -15,6 +20,7 @@ type Built struct {
 // its revision tag. Without push no remote is spoken to.
 func (d *Deliverer) Build(ctx context.Context, opts DeployOptions, push bool) (Built, error) {
 	r := newRun(d, opts)
+	defer r.discard()
 	r.create = true // no runtime is looked at: the target's own compute counts
 	if err := r.admissible(); err != nil {
 		return Built{}, err
@@ -26,6 +32,10 @@ func (d *Deliverer) Build(ctx context.Context, opts DeployOptions, push bool) (B
 	}
 	for _, s := range steps {
 		if err := r.step(ctx, s); err != nil {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return Built{}, &Error{Kind: KindInterrupted, Op: "building " + short(opts.Source.Revision),
+					Err: fmt.Errorf("interrupted during %s", s.name), Serves: r.untouched()}
+			}
 			_, err = r.answer(ctx, s.name, err)
 			return Built{}, err
 		}
@@ -36,8 +46,17 @@ func (d *Deliverer) Build(ctx context.Context, opts DeployOptions, push bool) (B
 
 // make builds without asking whether the repository has the image.
 func (r *run) make(ctx context.Context) (bool, error) {
-	var err error
-	r.image, err = r.Builder.Build(ctx, BuildRequest{Source: r.opts.Source, Platform: r.opts.Platform,
-		Progress: func(line string) { r.observe(Event{Kind: BuildOutput, Text: line}) }})
+	img, err := r.Builder.Build(ctx, BuildRequest{Source: r.opts.Source, Platform: r.opts.Platform,
+		Progress: func(line string) { r.observe(Event{Kind: BuildOutput, Stage: StageBuild, Text: line}) },
+		Step:     func(s BuildStep) { r.observe(Event{Kind: BuildStepped, Stage: StageBuild, Step: s}) }})
+	r.image, r.built = img, img
 	return false, err
+}
+
+// discard lets go of what the build keeps, a spooled image. The run has ended:
+// there is nobody to tell.
+func (r *run) discard() {
+	if spool, ok := r.built.(io.Closer); ok {
+		_ = spool.Close() // as above
+	}
 }

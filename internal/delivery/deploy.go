@@ -33,6 +33,7 @@ const undoTimeout = 20 * time.Minute
 // what serves now.
 func (d *Deliverer) Deploy(ctx context.Context, opts DeployOptions) (*Deployment, error) {
 	r := newRun(d, opts)
+	defer r.discard()
 	if err := r.admissible(); err != nil {
 		return r.end(Failed), err
 	}
@@ -50,6 +51,7 @@ type run struct {
 
 	tag   string // the revision tag
 	image Image  // what runs: index resolved
+	built Image  // what the build made, nil where it was not run
 	there bool   // the repository holds the image under its tag
 
 	live    runtimeFacts // the runtime as found
@@ -222,12 +224,9 @@ func (r *run) build(ctx context.Context) (bool, error) {
 		r.image, r.there = img, true
 		return true, nil
 	}
-	img, err = r.Builder.Build(ctx, BuildRequest{Source: r.opts.Source, Platform: r.opts.Platform,
-		Progress: func(line string) { r.observe(Event{Kind: BuildOutput, Text: line}) }})
-	if err != nil {
+	if _, err := r.make(ctx); err != nil {
 		return false, err
 	}
-	r.image = img
 	return r.credentials(ctx)
 }
 

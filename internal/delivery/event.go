@@ -12,6 +12,7 @@ const (
 	Note                          // Text
 	Warning                       // Text
 	BuildOutput                   // Text: a line of the build's own output
+	BuildStepped                  // Step: a step of a Dockerfile has begun or ended
 	Transferred                   // Transfer
 	Waiting                       // Text: for what, and until when
 	Diff                          // Changes: what an update is about to change
@@ -26,6 +27,7 @@ type Event struct {
 	Text     string
 	Elapsed  time.Duration
 	Skipped  bool
+	Step     BuildStep
 	Transfer Transfer
 	Changes  []Change
 	Lines    []LogLine

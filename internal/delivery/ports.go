@@ -25,11 +25,23 @@ type BuildRequest struct {
 	Platform string // linux/arm64
 	// Progress receives the build's own output, line by line. May be nil.
 	Progress func(line string)
+	// Step receives each step of a Dockerfile when it begins and when it has
+	// ended well. May be nil.
+	Step func(BuildStep)
+}
+
+// BuildStep is a step of a Dockerfile.
+type BuildStep struct {
+	Name    string // #5 [stage-1 2/4] RUN go build
+	Done    bool
+	Cached  bool // it was not run: its result was there
+	Elapsed time.Duration
 }
 
 // Image is an OCI image as bytes by digest: what a build yields, what a
-// registry holds. The manifest may be an index; Resolve finds the child that
-// runs.
+// registry holds. The manifest may be an index; runnable finds the child that
+// runs. An image that keeps files until it is no longer needed is an
+// io.Closer too.
 type Image interface {
 	// Manifest returns the top manifest and its media type.
 	Manifest(ctx context.Context) (raw []byte, mediaType string, err error)
