@@ -102,13 +102,15 @@ const shortestMasked = 4
 // stand and in the two codes that tools print them in.
 func newMask(values []string) mask {
 	const word = 8
+	// What .netrc and .npmrc call their members is no secret.
+	known := []string{"password", "username", "_password", "_authToken", "always-auth", "registry"}
 	var parts []string
 	for _, value := range values {
 		parts = append(parts, strings.TrimSpace(value))
 		for line := range strings.Lines(value) {
 			parts = append(parts, strings.TrimSpace(line))
 			for _, w := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n=:@\"'", r) }) {
-				if len(w) >= word {
+				if len(w) >= word && !slices.Contains(known, w) {
 					parts = append(parts, w)
 				}
 			}

@@ -24,6 +24,7 @@ type steps struct {
 	parse func(*steps, string)
 
 	byID   map[string]*progressStep
+	count  int           // of the steps that have begun
 	failed *progressStep // the first one that failed by itself
 	began  bool
 	said   tail // what the client said besides
@@ -32,7 +33,7 @@ type steps struct {
 // progressStep is a step of a Dockerfile, or of BuildKit's own.
 type progressStep struct {
 	name    string // #5 [stage-1 2/4] RUN go build
-	number  int
+	number  int    // from 1, in the order in which they began
 	started time.Time
 	done    bool
 	err     string
@@ -47,11 +48,11 @@ func newSteps(o *order, parse func(*steps, string)) *steps {
 // line takes a line that the client has printed.
 func (s *steps) line(text string) { s.parse(s, text) }
 
-// step returns the step with that id, new ones with the next number.
+// step returns the step with that id.
 func (s *steps) step(id string) *progressStep {
 	p := s.byID[id]
 	if p == nil {
-		p = &progressStep{number: len(s.byID) + 1, partial: map[int]string{}}
+		p = &progressStep{partial: map[int]string{}}
 		s.byID[id] = p
 	}
 	return p
@@ -61,6 +62,9 @@ func (s *steps) step(id string) *progressStep {
 func (s *steps) begin(p *progressStep, name string) {
 	if p.name != "" {
 		return
+	}
+	if s.count++; p.number == 0 {
+		p.number = s.count
 	}
 	first, _, _ := strings.Cut(name, "\n")
 	p.name = s.mask.hide(fmt.Sprintf("#%d %s", p.number, first))
