@@ -362,7 +362,7 @@ func TestEngines(t *testing.T) {
 	want := map[string]delivery.Builder{
 		"go":       &Go{Package: "./cmd/agent", Env: options.Env},
 		"docker":   &Docker{Dockerfile: options.Dockerfile, Env: options.Env},
-		"buildkit": &BuildKit{Dockerfile: options.Dockerfile, Address: "unix:///x", TLS: "/tls", Env: options.Env},
+		"buildkit": &Buildctl{Dockerfile: options.Dockerfile, Address: "unix:///x", TLS: "/tls", Env: options.Env},
 	}
 	for engine, want := range want {
 		got, err := New(engine, options)

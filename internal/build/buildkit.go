@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
-// BuildKit builds a Dockerfile with a buildkitd, near or far, through
+// Buildctl builds a Dockerfile with a buildkitd, near or far, through
 // BuildKit's own client buildctl (docs/adr/0001-build-engines.md says why not
 // by its library). It needs no Docker.
-type BuildKit struct {
+type Buildctl struct {
 	Dockerfile
 	// Address is where buildkitd listens: unix:///path or tcp://host:port. If
 	// empty, BUILDKIT_HOST of Env, else buildctl's own default.
@@ -28,13 +27,13 @@ type BuildKit struct {
 	Command string
 }
 
-var _ delivery.Builder = (*BuildKit)(nil)
+var _ delivery.Builder = (*Buildctl)(nil)
 
 const opBuildKit = "building with buildkit"
 
 // Build builds and returns the image, which is an io.Closer: its files are in
 // a temporary directory. Its errors are those of Docker.Build.
-func (b *BuildKit) Build(ctx context.Context, req delivery.BuildRequest) (delivery.Image, error) {
+func (b *Buildctl) Build(ctx context.Context, req delivery.BuildRequest) (delivery.Image, error) {
 	if err := b.private(); err != nil {
 		return nil, err
 	}
@@ -51,23 +50,26 @@ func (b *BuildKit) Build(ctx context.Context, req delivery.BuildRequest) (delive
 }
 
 // private refuses to send secrets over a network that anyone may listen to.
-func (b *BuildKit) private() error {
+func (b *Buildctl) private() error {
 	address := b.Address
 	if address == "" {
 		address = lookup(b.Env, "BUILDKIT_HOST")
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "tcp" || b.TLS != "" || len(b.Secrets) == 0 {
-		return nil
-	}
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+	hostPort, open := strings.CutPrefix(address, "tcp://")
+	if !open || b.TLS != "" || len(b.Secrets) == 0 || isLoopback(hostPort) {
 		return nil
 	}
 	return &delivery.Error{Kind: delivery.KindConfig, Op: opBuildKit, Err: fmt.Errorf("%s: %w", address, errSecretsInTheOpen),
 		Hints: []string{"set build.tls in slipway.yaml to a directory with ca.pem, cert.pem and key.pem"}}
 }
 
-func (b *BuildKit) build(ctx context.Context, o *order) (*spooled, error) {
+func isLoopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+func (b *Buildctl) build(ctx context.Context, o *order) (*spooled, error) {
 	format, parse := "plain", (*steps).plain
 	help, err := b.child(o, "build", "--help").run(ctx)
 	if err != nil {
@@ -88,7 +90,7 @@ func (b *BuildKit) build(ctx context.Context, o *order) (*spooled, error) {
 	return openArchive(archive, o.spool)
 }
 
-func (b *BuildKit) child(o *order, args ...string) child {
+func (b *Buildctl) child(o *order, args ...string) child {
 	program := b.Command
 	if program == "" {
 		program = "buildctl"
@@ -96,7 +98,7 @@ func (b *BuildKit) child(o *order, args ...string) child {
 	return child{program: program, name: "buildctl build", args: args, dir: o.req.Source.Dir, env: o.env}
 }
 
-func (b *BuildKit) connection() []string {
+func (b *Buildctl) connection() []string {
 	var flags []string
 	if b.Address != "" {
 		flags = append(flags, "--addr="+b.Address)
@@ -109,7 +111,8 @@ func (b *BuildKit) connection() []string {
 
 // buildctlFlags is the order in buildctl's words.
 func (o *order) buildctlFlags() []string {
-	flags := []string{"--local=context=.", "--local=dockerfile=.", "--opt=filename=" + o.Path, "--opt=platform=" + o.req.Platform}
+	flags := []string{"--local=context=.", "--local=dockerfile=.",
+		"--opt=filename=" + o.Path, "--opt=platform=" + o.req.Platform}
 	for _, a := range o.arguments() {
 		flags = append(flags, "--opt=build-arg:"+a)
 	}

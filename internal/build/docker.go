@@ -207,7 +207,8 @@ func (o *order) plainCache() ([]string, error) {
 }
 
 func needsBuildx(what string) error {
-	return &delivery.Error{Kind: delivery.KindConfig, Op: opDocker, Err: fmt.Errorf("this docker has no buildx, which %s needs", what),
+	return &delivery.Error{Kind: delivery.KindConfig, Op: opDocker,
+		Err: fmt.Errorf("this docker has no buildx, which %s needs", what),
 		Hints: []string{"install docker-buildx-plugin, or set build.engine: buildkit",
 			"without buildx, cache_from names images and cache_to is type=inline"}}
 }

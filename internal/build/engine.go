@@ -27,7 +27,7 @@ func New(engine string, options Options) (delivery.Builder, error) {
 	case "docker":
 		return &Docker{Dockerfile: options.Dockerfile, Env: options.Env}, nil
 	case "buildkit":
-		return &BuildKit{Dockerfile: options.Dockerfile, Address: options.Address, TLS: options.TLS, Env: options.Env}, nil
+		return &Buildctl{Dockerfile: options.Dockerfile, Address: options.Address, TLS: options.TLS, Env: options.Env}, nil
 	case "go":
 		return &Go{Package: options.Package, Env: options.Env}, nil
 	}

@@ -130,7 +130,7 @@ func TestWhatClientsAreTold(t *testing.T) {
 				"--label=org.opencontainers.image.revision=" + strings.Repeat("c", 40), "--output=type=oci,dest=DEST,rewrite-timestamp=true", "."}}},
 		{"buildctl", `case "$2" in --help) ` + modernHelp + `;; *) ` + exporting + `;; esac`,
 			func(c string, env []string) delivery.Builder {
-				return &BuildKit{Dockerfile: d, Env: env, Command: c, Address: "tcp://far:1", TLS: "/tls"}
+				return &Buildctl{Dockerfile: d, Env: env, Command: c, Address: "tcp://far:1", TLS: "/tls"}
 			},
 			[][]string{{"build", "--help"}, append(append([]string{"--addr=tcp://far:1", "--tlsdir=/tls", "build", "--frontend=dockerfile.v0", "--progress=rawjson",
 				"--local=context=.", "--local=dockerfile=.", "--opt=filename=docker/Other", "--opt=platform=linux/arm64"},
@@ -175,7 +175,7 @@ func TestWhatClientsSee(t *testing.T) {
 			return &Docker{Dockerfile: full(t), Env: env, Command: c}
 		},
 		"buildkit": func(c string, env []string) delivery.Builder {
-			return &BuildKit{Dockerfile: full(t), Env: env, Command: c}
+			return &Buildctl{Dockerfile: full(t), Env: env, Command: c}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,12 +225,12 @@ func TestSecretsInTheOpen(t *testing.T) {
 	for address, refused := range map[string]bool{"tcp://build.example.com:1234": true, "tcp://192.0.2.1:1": true, "tcp://127.0.0.1:1": false,
 		"tcp://localhost:1": false, "tcp://[::1]:1": false, "unix:///x": false, "": false} {
 		d := full(t)
-		for _, b := range []*BuildKit{{Dockerfile: d, Address: address}, {Dockerfile: d, Env: []string{"BUILDKIT_HOST=" + address}}} {
+		for _, b := range []*Buildctl{{Dockerfile: d, Address: address}, {Dockerfile: d, Env: []string{"BUILDKIT_HOST=" + address}}} {
 			if err := b.private(); (err != nil) != refused || refused && !errors.Is(err, errSecretsInTheOpen) {
 				t.Errorf("%q: %v, refused must be %v", address, err, refused)
 			}
 		}
-		for _, b := range []*BuildKit{{Dockerfile: d, Address: address, TLS: "/tls"}, {Address: address}} {
+		for _, b := range []*Buildctl{{Dockerfile: d, Address: address, TLS: "/tls"}, {Address: address}} {
 			if err := b.private(); err != nil {
 				t.Errorf("%q with %q and %d secrets: %v", address, b.TLS, len(b.Secrets), err)
 			}
@@ -273,7 +273,7 @@ func TestPlainDocker(t *testing.T) {
 
 func TestNoClient(t *testing.T) {
 	env := []string{"PATH=" + t.TempDir()}
-	for name, b := range map[string]delivery.Builder{"docker": &Docker{Env: env}, "buildctl": &BuildKit{Env: env}} {
+	for name, b := range map[string]delivery.Builder{"docker": &Docker{Env: env}, "buildctl": &Buildctl{Env: env}} {
 		_, err := b.Build(t.Context(), delivery.BuildRequest{Source: fakeSource(t), Platform: "linux/arm64"})
 		if err == nil || delivery.KindOf(err) != delivery.KindConfig || !strings.Contains(err.Error(), "needs "+name) {
 			t.Errorf("%s: %v, want KindConfig", name, err)

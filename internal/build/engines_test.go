@@ -128,7 +128,7 @@ func eachExporter(t *testing.T, test func(*testing.T, engine)) {
 	t.Run("buildkit", func(t *testing.T) {
 		needsBuildKit(t)
 		test(t, engine{name: "buildkit", env: offered(), exports: true,
-			make: func(d Dockerfile, env []string) delivery.Builder { return &BuildKit{Dockerfile: d, Env: env} }})
+			make: func(d Dockerfile, env []string) delivery.Builder { return &Buildctl{Dockerfile: d, Env: env} }})
 	})
 }
 
@@ -470,7 +470,7 @@ func TestNoDaemon(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e engine) {
 		s := shellContext(t, "FROM scratch\nCOPY sh /\n")
 		nowhere := "unix://" + filepath.Join(t.TempDir(), "nobody.sock")
-		env := append(e.env, "DOCKER_HOST="+nowhere, "BUILDKIT_HOST="+nowhere, "BUILDX_BUILDER=default")
+		env := slices.Concat(e.env, []string{"DOCKER_HOST=" + nowhere, "BUILDKIT_HOST=" + nowhere, "BUILDX_BUILDER=default"})
 		_, err := e.make(Dockerfile{}, env).Build(t.Context(), delivery.BuildRequest{Source: s, Platform: host(t)})
 		var known *delivery.Error
 		if !errors.As(err, &known) || known.Kind != delivery.KindUnavailable || len(known.Hints) == 0 {

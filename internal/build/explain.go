@@ -52,7 +52,8 @@ func (p *progressStep) explain(op string) error {
 }
 
 func emulation() []string {
-	return []string{"the builder can't run programs of this platform: build on a machine of its own kind (GitHub: ubuntu-24.04-arm)",
+	return []string{
+		"the builder can't run programs of this platform: build on a machine of its own kind (GitHub: ubuntu-24.04-arm)",
 		"or register an emulator there: docker run --privileged --rm tonistiigi/binfmt --install arm64"}
 }
 
@@ -70,7 +71,8 @@ func missing(op, program string, err error) error {
 	if program == "buildctl" {
 		hint = "install BuildKit's client buildctl and put it on PATH: https://github.com/moby/buildkit/releases"
 	}
-	return &delivery.Error{Kind: delivery.KindConfig, Op: op, Err: fmt.Errorf("the engine needs %s: %w", program, err), Hints: []string{hint}}
+	return &delivery.Error{Kind: delivery.KindConfig, Op: op,
+		Err: fmt.Errorf("the engine needs %s: %w", program, err), Hints: []string{hint}}
 }
 
 // complaint is a text by which docker, buildx, buildctl or BuildKit say what
@@ -86,27 +88,31 @@ type complaint struct {
 func complaints(program string) []complaint {
 	reach := []string{"is the daemon running? docker version tells; DOCKER_HOST and docker context say which one is asked"}
 	if program == "buildctl" {
-		reach = []string{"is buildkitd running there? build.address in slipway.yaml or BUILDKIT_HOST says where; buildctl debug workers tells"}
+		reach = []string{"is buildkitd running there? buildctl debug workers tells",
+			"build.address in slipway.yaml says where, else BUILDKIT_HOST"}
 	}
 	return []complaint{
 		{`dial unix \S+: connect: permission denied|permission denied while trying to connect`, delivery.KindUnavailable,
 			[]string{"this user may not use the daemon's socket: docker's is for the group docker"}},
-		{`[Cc]annot connect to the Docker daemon|failed to connect to the docker API|error during connect|failed to dial gRPC|` +
-			`failed to list workers|connection error: desc|listing workers for Build`, delivery.KindUnavailable, reach},
+		{`[Cc]annot connect to the Docker daemon|failed to connect to the docker API|error during connect|` +
+			`failed to dial gRPC|failed to list workers|connection error: desc|listing workers for Build`,
+			delivery.KindUnavailable, reach},
 		{`error reading from server|transport is closing|unexpected EOF|rpc error: code = Unavailable`, delivery.KindUnavailable,
 			[]string{"the daemon ended in the middle of the build: its log says why"}},
 		{`buildx component is missing or broken`, delivery.KindConfig,
 			[]string{"this docker builds through its plugin buildx: install docker-buildx-plugin"}},
 		{`(?:Cache export|OCI exporter|docker exporter).*not (?:currently )?supported`, delivery.KindConfig,
-			[]string{"the builder of Docker's own daemon has no cache_to but type=inline: create another, docker buildx create --use, or set build.engine: buildkit"}},
-		{`no builder "?[^"]*"? found|failed to find builder`, delivery.KindConfig, []string{"docker buildx ls lists the builders; BUILDX_BUILDER names one"}},
-		{`target stage "?[^"]*"? (?:could not be found|not found)|target stage .* could not be found`, delivery.KindConfig,
+			[]string{"the builder inside Docker's daemon has no cache_to but type=inline",
+				"create another builder, docker buildx create --use, or set build.engine: buildkit"}},
+		{`no builder "?[^"]*"? found|failed to find builder`, delivery.KindConfig,
+			[]string{"docker buildx ls lists the builders; BUILDX_BUILDER names one"}},
+		{`target stage .* could not be found`, delivery.KindConfig,
 			[]string{"build.target in slipway.yaml names a stage of the Dockerfile: FROM … AS NAME"}},
 		{`exec format error`, delivery.KindFailed, emulation()},
 		{`secret [^:]+: not found|secret .* not found|failed to find secret`, delivery.KindConfig,
 			[]string{"build.secrets in slipway.yaml has to name it: secrets: {ID: {env: VARIABLE}}"}},
-		{`pull access denied|insufficient_scope|authorization failed|401 Unauthorized|403 Forbidden|no basic auth credentials`, delivery.KindFailed,
-			[]string{"the base image or cache needs a login: docker login REGISTRY before slipway; children see no AWS credentials"}},
+		{`pull access denied|insufficient_scope|authorization failed|401 Unauthorized|403 Forbidden|no basic auth credentials`,
+			delivery.KindFailed, []string{"the base image or cache needs a login: docker login REGISTRY before slipway; children see no AWS credentials"}},
 		{`failed to resolve source metadata|failed to do request|no such host|i/o timeout`, delivery.KindFailed,
 			[]string{"the daemon, not this machine, fetches base images: it has to reach the registry"}},
 	}
