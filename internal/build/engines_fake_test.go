@@ -5,6 +5,7 @@ package build
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,6 +18,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	ref "github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
@@ -310,6 +316,71 @@ func TestBadArchives(t *testing.T) {
 	}
 	if _, err := img.Blob(t.Context(), "sha256:"+sum("absent")); !errors.Is(err, delivery.ErrNotFound) {
 		t.Errorf("%v, want ErrNotFound", err)
+	}
+}
+
+// TestConvert: what comes out of docker save is checked against what was
+// built, layer by layer.
+func TestConvert(t *testing.T) {
+	img, err := random.Image(3000, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.RootFS.DiffIDs[1] = v1.Hash{Algorithm: "sha256", Hex: sum("another")}
+	wrong, err := mutate.ConfigFile(img, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		img  v1.Image
+		id   string
+		says string
+	}{
+		"as built":      {img: img},
+		"another image": {img: img, id: "sha256:" + sum("x"), says: "docker built sha256:" + sum("x") + " and saved"},
+		"another layer": {img: wrong, says: "the configuration says sha256:" + sum("another")},
+	} {
+		dir := t.TempDir()
+		archive := filepath.Join(dir, "saved.tar")
+		if err := tarball.WriteToFile(archive, ref.MustParseReference("slipway-build:x").(ref.Tag), test.img); err != nil {
+			t.Fatal(err)
+		}
+		id, err := test.img.ConfigName()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.id == "" {
+			test.id = id.String()
+		}
+		got, err := convert(t.Context(), archive, dir, test.id)
+		if test.says == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			contents(t, got)
+		} else if err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "saved.tar")
+	if err := tarball.WriteToFile(archive, ref.MustParseReference("slipway-build:x").(ref.Tag), img); err != nil {
+		t.Fatal(err)
+	}
+	id, err := img.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := convert(ended, archive, dir, id.String()); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
 	}
 }
 

@@ -41,11 +41,15 @@ func convert(ctx context.Context, archive, dir, id string) (*spooled, error) {
 		return nil, fmt.Errorf("docker built %s and saved %s", id, m.Config.Digest)
 	}
 	layers, err := saved.Layers()
-	if err != nil {
+	parsed, errConfig := saved.ConfigFile()
+	if err := errors.Join(err, errConfig); err != nil {
 		return nil, fmt.Errorf("reading the saved image's layers: %w", err)
 	}
-	for _, layer := range layers {
-		d, err := out.compress(ctx, layer)
+	if len(layers) != len(parsed.RootFS.DiffIDs) {
+		return nil, fmt.Errorf("the saved image has %d layers; its configuration names %d", len(layers), len(parsed.RootFS.DiffIDs))
+	}
+	for i, layer := range layers {
+		d, err := out.compress(ctx, layer, parsed.RootFS.DiffIDs[i])
 		if err != nil {
 			return nil, fmt.Errorf("compressing a layer of the saved image: %w", err)
 		}
@@ -71,11 +75,7 @@ func (s *spooled) keep(raw []byte, mediaType types.MediaType) (v1.Descriptor, er
 
 // compress writes a layer and checks that it is the one that the image's
 // configuration names.
-func (s *spooled) compress(ctx context.Context, layer v1.Layer) (v1.Descriptor, error) {
-	want, err := layer.DiffID()
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
+func (s *spooled) compress(ctx context.Context, layer v1.Layer, want v1.Hash) (v1.Descriptor, error) {
 	bare, err := layer.Uncompressed()
 	if err != nil {
 		return v1.Descriptor{}, err
