@@ -171,6 +171,61 @@ func TestWhatClientsAreTold(t *testing.T) {
 	}
 }
 
+// TestThroughTheStore: a docker that can't export builds under a name of our
+// own, which it has no longer in the end.
+func TestThroughTheStore(t *testing.T) {
+	img, err := random.Image(100, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := img.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(t.TempDir(), "saved.tar")
+	if err := tarball.WriteToFile(archive, ref.MustParseReference("slipway-build:x").(ref.Tag), img); err != nil {
+		t.Fatal(err)
+	}
+	const rest = `*) for a in "$@"; do case "$a" in --iidfile=*) printf ` + "ID" + ` > "${a#*=}";; --output=*) cp ARCHIVE "${a#*=}";; esac; done;; esac`
+	plain := `case "$1 $2" in "buildx build") echo "Usage:  docker [OPTIONS] COMMAND";; ` + rest
+	inDaemon := `case "$1 $2 $3" in "buildx build --help") ` + modernHelp + `;; "buildx inspect "*) echo "Driver: docker";; ` +
+		`info*) echo '[["Backing Filesystem","extfs"]]';; ` + rest
+	labels := []string{"--label=org.opencontainers.image.created=2023-11-14T22:13:20Z", "--label=org.opencontainers.image.revision=" + strings.Repeat("c", 40)}
+	cached := Dockerfile{CacheFrom: []string{"type=registry,ref=h/n:c", "h/m"}, CacheTo: []string{"type=inline"}}
+	for name, test := range map[string]struct {
+		script string
+		want   [][]string
+	}{
+		"plain": {plain, [][]string{{"buildx", "build", "--help"},
+			append(append([]string{"build", "--progress=plain", "--platform=linux/amd64", "--file=Dockerfile", "--build-arg=SOURCE_DATE_EPOCH=1700000000"}, labels...),
+				"--cache-from=h/n:c", "--cache-from=h/m", "--build-arg=BUILDKIT_INLINE_CACHE=1", "--tag=TAG", "--iidfile=FILE", ".")}},
+		"buildx": {inDaemon, [][]string{{"buildx", "build", "--help"}, {"buildx", "inspect"}, {"info", "--format", "{{json .DriverStatus}}"},
+			append(append([]string{"buildx", "build", "--progress=rawjson", "--platform=linux/amd64", "--file=Dockerfile", "--build-arg=SOURCE_DATE_EPOCH=1700000000"}, labels...),
+				"--cache-from=type=registry,ref=h/n:c", "--cache-from=h/m", "--cache-to=type=inline", "--tag=TAG", "--iidfile=FILE", "--load", ".")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, notes := fakeClient(t, "docker", strings.NewReplacer("ID", id.String(), "ARCHIVE", archive).Replace(test.script))
+			b := &Docker{Dockerfile: cached, Env: offered(), Command: client}
+			built(t, b, delivery.BuildRequest{Source: fakeSource(t), Platform: "linux/amd64"})
+			got := calls(t, notes)
+			tag := got[len(got)-1][2]
+			for _, call := range got {
+				for i, arg := range call {
+					arg = strings.ReplaceAll(arg, tag, "TAG")
+					if flag, _, ok := strings.Cut(arg, "="); ok && (flag == "--iidfile" || flag == "--output") {
+						arg = flag + "=FILE"
+					}
+					call[i] = arg
+				}
+			}
+			want := append(test.want, []string{"image", "save", "--output=FILE", "TAG"}, []string{"image", "rm", "TAG"})
+			if diff := cmp.Diff(want, got); diff != "" || !strings.HasPrefix(tag, "slipway-build:") {
+				t.Errorf("tag %s, calls (-want +got):\n%s", tag, diff)
+			}
+		})
+	}
+}
+
 // TestWhatClientsSee: of all that a job has, a client gets the daemon's
 // address and the secrets that slipway.yaml names. No value is an argument.
 func TestWhatClientsSee(t *testing.T) {
