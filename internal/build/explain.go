@@ -83,8 +83,8 @@ type complaint struct {
 	hints []string
 }
 
-// complaints are the texts of Docker 20.10 to 29, buildx 0.13 to 0.38 and
-// BuildKit 0.8 to 0.34. The first that fits counts.
+// complaints are the texts of Docker 20.10 and 28, buildx 0.38, and BuildKit
+// 0.8 (inside Docker 20.10) and 0.34. The first that fits counts.
 func complaints(program string) []complaint {
 	reach := []string{"is the daemon running? docker version tells; DOCKER_HOST and docker context say which one is asked"}
 	if program == "buildctl" {

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/ecr"
 	"github.com/slipway-cd/slipway/internal/needs"
+	"github.com/slipway-cd/slipway/internal/registry"
 )
 
 // engineTool is the program of the base image: what RUN runs.
@@ -65,11 +67,15 @@ func deployByEngine(t *testing.T, engine string) {
 	}
 	secret := fmt.Sprintf("package-token-%d", time.Now().UnixNano())
 	admin["PACKAGE_TOKEN"] = secret
-	admin["DOCKER_CONFIG"] = dockerLogin(t, d, admin)
+	bases := toolRepository(t, d, admin)
+	admin["DOCKER_CONFIG"] = dockerLogin(t, d, bases)
 	d.useEngine(t, engine, "")
 	if code, _, stderr := d.runDeploy(t, admin, "--create", "--yes"); code != 0 || !strings.Contains(stderr, `true ["/app/tool"]  `) ||
 		strings.Contains(stderr, secret) {
 		t.Fatalf("create: exit %d\n%s", code, stderr)
+	}
+	if _, err := bases.Resolve(t.Context(), "cache"); err != nil && engine == "buildkit" {
+		t.Errorf("the cache did not reach the cloud's registry: %v", err)
 	}
 	d.useEngine(t, engine, `"again"`) // the step fails
 	code, _, stderr := d.runDeploy(t, admin, "--yes")
@@ -88,16 +94,14 @@ func deployByEngine(t *testing.T, engine string) {
 	}
 }
 
-// dockerLogin pushes the base image to the cloud's registry and does what
-// docker login would.
-func dockerLogin(t *testing.T, d *demo, admin map[string]string) string {
+// toolRepository is a repository of the cloud with the base image in it.
+func toolRepository(t *testing.T, d *demo, admin map[string]string) *registry.Repository {
 	t.Helper()
 	session, err := awsauth.Source{Getenv: func(name string) string { return admin[name] }, Region: demoRegion}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := ecr.New(session.Config(awsauth.ECR))
-	if _, err := client.CreateRepository(t.Context(), "bases/tool"); err != nil {
+	if _, err := ecr.New(session.Config(awsauth.ECR)).CreateRepository(t.Context(), "bases/tool"); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -107,7 +111,7 @@ func dockerLogin(t *testing.T, d *demo, admin map[string]string) string {
 		}
 	}
 	platform, _ := hostPlatform()
-	base, err := (&build.Go{Env: os.Environ()}).Build(t.Context(), delivery.BuildRequest{Source: delivery.Source{Dir: dir}, Platform: platform})
+	base, err := (&build.Go{Env: d.Env}).Build(t.Context(), delivery.BuildRequest{Source: delivery.Source{Dir: dir}, Platform: platform})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +122,14 @@ func dockerLogin(t *testing.T, d *demo, admin map[string]string) string {
 	if err := images.Push(t.Context(), base, "1", nil); err != nil {
 		t.Fatal(err)
 	}
-	user, password, _, err := client.Credentials(t.Context())
+	return images
+}
+
+// dockerLogin is a DOCKER_CONFIG as docker login leaves it, with buildx where
+// it is on this machine.
+func dockerLogin(t *testing.T, d *demo, images *registry.Repository) string {
+	t.Helper()
+	user, password, _, err := images.Auth(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,14 +138,13 @@ func dockerLogin(t *testing.T, d *demo, admin map[string]string) string {
 	if err := os.WriteFile(filepath.Join(config, "config.json"), []byte(login), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if buildx, err := exec.LookPath("buildx"); err == nil {
-		plugins := filepath.Join(config, "cli-plugins")
-		if err := os.Mkdir(plugins, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(buildx, filepath.Join(plugins, "docker-buildx")); err != nil {
-			t.Fatal(err)
-		}
+	buildx, err := exec.LookPath("buildx")
+	if err != nil {
+		return config
+	}
+	plugins := filepath.Join(config, "cli-plugins")
+	if err := errors.Join(os.Mkdir(plugins, 0o755), os.Symlink(buildx, filepath.Join(plugins, "docker-buildx"))); err != nil {
+		t.Fatal(err)
 	}
 	return config
 }
@@ -154,11 +164,15 @@ func (d *demo) useEngine(t *testing.T, engine, arguments string) {
 	if arguments != "" {
 		tool = `["/app/tool", ` + arguments + `]`
 	}
+	cache := "" // the builder inside Docker's daemon writes none
+	if engine == "buildkit" {
+		cache = `, cache_to: ["type=registry,ref=` + d.registryHost() + `/bases/tool:cache,mode=max,image-manifest=true,oci-mediatypes=true"]`
+	}
 	dockerfile := "FROM " + d.registryHost() + "/bases/tool:1\nUSER 0:0\nRUN --mount=type=secret,id=token,required=true " + tool +
 		"\nCOPY agent /app/agent\nUSER 65532\nEXPOSE 8080\nENTRYPOINT [\"/app/agent\"]\n"
 	for name, content := range map[string]string{
 		"slipway.yaml": strings.Replace(string(yaml), "{engine: go, platform: "+platform+"}",
-			"{engine: "+engine+", platform: "+platform+", secrets: {token: {env: PACKAGE_TOKEN}}}", 1),
+			"{engine: "+engine+", platform: "+platform+", secrets: {token: {env: PACKAGE_TOKEN}}"+cache+"}", 1),
 		"support/Dockerfile": dockerfile, ".gitignore": "/support/agent\n"} {
 		if err := os.WriteFile(filepath.Join(d.repo, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
