@@ -41,8 +41,9 @@ func common() []string {
 // DOCKER_AUTH_CONFIG, which is a login itself.
 func containers() []string {
 	return slices.Concat(common(), []string{
-		"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION",
-		"BUILDX_BUILDER", "BUILDX_CONFIG", "BUILDX_NO_DEFAULT_LOAD", "BUILDKIT_HOST",
+		"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY",
+		"DOCKER_API_VERSION",
+		"BUILDX_BUILDER", "BUILDX_CONFIG", "BUILDKIT_HOST",
 		"KUBECONFIG", // a builder may be a pod
 	})
 }

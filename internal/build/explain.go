@@ -45,8 +45,11 @@ func (p *progressStep) explain(op string) error {
 	if output == "" {
 		e.Err = fmt.Errorf("step %s failed: %s, without a word", p.name, exitCode.FindString(p.err))
 	}
-	if strings.Contains(output+p.err, "exec format error") {
+	switch {
+	case strings.Contains(output+p.err, "exec format error"):
 		e.Hints = emulation()
+	case strings.HasSuffix(p.err, "exit code: 137"):
+		e.Hints = []string{"it was killed: the builder's machine may have too little memory"}
 	}
 	return e
 }

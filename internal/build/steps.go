@@ -26,7 +26,6 @@ type steps struct {
 	byID   map[string]*progressStep
 	count  int           // of the steps that have begun
 	failed *progressStep // the first one that failed by itself
-	began  bool
 	said   tail // what the client said besides
 }
 
@@ -68,7 +67,6 @@ func (s *steps) begin(p *progressStep, name string) {
 	}
 	first, _, _ := strings.Cut(name, "\n")
 	p.name = s.mask.hide(fmt.Sprintf("#%d %s", p.number, first))
-	s.began = true
 	if s.req.Step != nil {
 		s.req.Step(delivery.BuildStep{Name: p.name})
 	}
