@@ -59,7 +59,8 @@ func (b *Buildctl) private() error {
 	if !open || b.TLS != "" || len(b.Secrets) == 0 || isLoopback(hostPort) {
 		return nil
 	}
-	return &delivery.Error{Kind: delivery.KindConfig, Op: opBuildKit, Err: fmt.Errorf("%s: %w", address, errSecretsInTheOpen),
+	return &delivery.Error{Kind: delivery.KindConfig, Op: opBuildKit,
+		Err:   fmt.Errorf("%s: %w", address, errSecretsInTheOpen),
 		Hints: []string{"set build.tls in slipway.yaml to a directory with ca.pem, cert.pem and key.pem"}}
 }
 

@@ -510,6 +510,47 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestComplaints holds the texts that are looked for to those of the clients,
+// for what a test can't bring about everywhere.
+func TestComplaints(t *testing.T) {
+	tests := []struct {
+		program, said string
+		kind          delivery.Kind
+		hint          string
+	}{
+		{"docker", "ERROR: failed to connect to the docker API at unix:///nope.sock; check if the path is correct and if the daemon is running: dial unix /nope.sock: connect: no such file or directory", delivery.KindUnavailable, "DOCKER_HOST"},
+		{"docker", "failed to dial gRPC: cannot connect to the Docker daemon. Is 'docker daemon' running on this host?: dial unix /nope.sock: connect: no such file or directory", delivery.KindUnavailable, "DOCKER_HOST"},
+		{"buildctl", `error: listing workers for Build: failed to list workers: Unavailable: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:9: connect: connection refused"`, delivery.KindUnavailable, "BUILDKIT_HOST"},
+		{"buildctl", `connection error: desc = "transport: Error while dialing: dial unix /run/buildkit/buildkitd.sock: connect: permission denied"`, delivery.KindUnavailable, "may not use"},
+		{"buildctl", "error: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF", delivery.KindUnavailable, "its log"},
+		{"docker", `ERROR: no builder "nosuch" found`, delivery.KindConfig, "BUILDX_BUILDER"},
+		{"docker", "ERROR: failed to build: Cache export is not supported for the docker driver.\nSwitch to a different driver", delivery.KindConfig, "type=inline"},
+		{"docker", `failed to solve: target stage "b" could not be found`, delivery.KindConfig, "build.target"},
+		{"docker", "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed", delivery.KindFailed, "docker login"},
+		{"docker", "failed to solve: registry.example.com/x:1: failed to do request: Head \"https://registry.example.com\": dial tcp: lookup registry.example.com: no such host", delivery.KindFailed, "fetches base images"},
+		{"docker", "something nobody has heard of", delivery.KindFailed, ""},
+	}
+	for _, test := range tests {
+		err := explainSaid("building", test.program, test.said, errors.New("exit status 1"))
+		var e *delivery.Error
+		if !errors.As(err, &e) || e.Kind != test.kind || !strings.Contains(err.Error(), test.said) ||
+			!strings.Contains(strings.Join(e.Hints, " "), test.hint) || test.hint == "" && e.Hints != nil {
+			t.Errorf("%q: %v %v, want %s with %q", test.said, e.Kind, e.Hints, test.kind, test.hint)
+		}
+	}
+	for said, hint := range map[string]string{"exec /bin/sh: exec format error": "ubuntu-24.04-arm", "Killed": "memory"} {
+		o := &order{}
+		s := newSteps(o, (*steps).plain)
+		for _, line := range []string{"#1 [1/1] RUN x", "#1 0.1 " + said, `#1 ERROR: process "/bin/sh -c x" did not complete successfully: exit code: 137`} {
+			s.line(line)
+		}
+		var e *delivery.Error
+		if err := s.explain("building", "docker", &failure{err: errors.New("exit status 1")}); !errors.As(err, &e) || !strings.Contains(strings.Join(e.Hints, " "), hint) {
+			t.Errorf("%q: hints %v, want %q", said, e.Hints, hint)
+		}
+	}
+}
+
 // FuzzProgress: a client's output, whatever it is, neither breaks the reader
 // nor lets a secret through.
 func FuzzProgress(f *testing.F) {

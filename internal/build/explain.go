@@ -114,8 +114,10 @@ func complaints(program string) []complaint {
 		{`exec format error`, delivery.KindFailed, emulation()},
 		{`secret [^:]+: not found|secret .* not found|failed to find secret`, delivery.KindConfig,
 			[]string{"build.secrets in slipway.yaml has to name it: secrets: {ID: {env: VARIABLE}}"}},
-		{`pull access denied|insufficient_scope|authorization failed|401 Unauthorized|403 Forbidden|no basic auth credentials`,
-			delivery.KindFailed, []string{"the base image or cache needs a login: docker login REGISTRY before slipway; children see no AWS credentials"}},
+		{`pull access denied|insufficient_scope|authorization failed|no basic auth credentials|` +
+			`401 Unauthorized|403 Forbidden`, delivery.KindFailed,
+			[]string{"the base image or cache needs a login: docker login REGISTRY before slipway",
+				"children see no AWS credentials, so no credential helper that needs them works"}},
 		{`failed to resolve source metadata|failed to do request|no such host|i/o timeout`, delivery.KindFailed,
 			[]string{"the daemon, not this machine, fetches base images: it has to reach the registry"}},
 	}

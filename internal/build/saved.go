@@ -46,7 +46,8 @@ func convert(ctx context.Context, archive, dir, id string) (*spooled, error) {
 		return nil, fmt.Errorf("reading the saved image's layers: %w", err)
 	}
 	if len(layers) != len(parsed.RootFS.DiffIDs) {
-		return nil, fmt.Errorf("the saved image has %d layers; its configuration names %d", len(layers), len(parsed.RootFS.DiffIDs))
+		return nil, fmt.Errorf("the saved image has %d layers; its configuration names %d",
+			len(layers), len(parsed.RootFS.DiffIDs))
 	}
 	for i, layer := range layers {
 		d, err := out.compress(ctx, layer, parsed.RootFS.DiffIDs[i])

@@ -26,7 +26,7 @@ type steps struct {
 	byID   map[string]*progressStep
 	count  int           // of the steps that have begun
 	failed *progressStep // the first one that failed by itself
-	said   tail // what the client said besides
+	said   tail          // what the client said besides
 }
 
 // progressStep is a step of a Dockerfile, or of BuildKit's own.

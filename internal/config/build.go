@@ -68,7 +68,8 @@ func (r *reader) buildArgs(v value) map[string]string {
 		r.variableName(arg)
 		text, ok := r.scalar(arg)
 		if ok && text != "" && isCredentialName(arg.key.Value) {
-			r.problem(arg, "a build that reads AWS needs a role of its own", "an AWS credential can't be a build argument: it would stay in the image")
+			r.problem(arg, "a build that reads AWS needs a role of its own",
+				"an AWS credential can't be a build argument: it would stay in the image")
 		}
 		args[arg.key.Value] = text
 	}
@@ -112,7 +113,8 @@ func (r *reader) secretVariable(v value) string {
 	name := r.text(v, envRule)
 	upper := strings.ToUpper(name)
 	if isCredentialName(name) || strings.HasPrefix(upper, "ACTIONS_") || strings.HasPrefix(upper, "SLIPWAY_") {
-		r.problem(v, "a build that reads AWS needs a role of its own", "%s is what a delivery is authorised with; no build gets it", name)
+		r.problem(v, "a build that reads AWS needs a role of its own",
+			"%s is what a delivery is authorised with; no build gets it", name)
 		return ""
 	}
 	return name
@@ -131,7 +133,8 @@ func (r *reader) caches(v value) []string {
 			name, _, _ := strings.Cut(attribute, "=")
 			switch name = strings.TrimSpace(strings.ToLower(name)); name {
 			case "access_key_id", "secret_access_key", "session_token", "token", "ghtoken", "account_key":
-				r.problem(item, "log the daemon in instead: docker login, or credentials of its own", "%s is a credential, and can't stand here", name)
+				r.problem(item, "log the daemon in instead: docker login, or credentials of its own",
+					"%s is a credential, and can't stand here", name)
 			}
 		}
 		if strings.Contains(cache, "type=gha") {
@@ -195,7 +198,8 @@ func (f *File) BuildSecrets(agent string, getenv func(string) string) ([]Secret,
 		if message := s.missing(getenv); message != "" {
 			path := keyPath(agentPath(a.Name, "build.secrets"), s.ID) + "." + key
 			place := f.places[path]
-			problems = append(problems, Problem{File: f.Name, Line: place.line, Column: place.column, Path: path, Message: message})
+			problems = append(problems, Problem{File: f.Name, Line: place.line, Column: place.column,
+				Path: path, Message: message})
 		}
 		secrets = append(secrets, s)
 	}

@@ -25,7 +25,8 @@ func (d *Deliverer) Build(ctx context.Context, opts DeployOptions, push bool) (B
 	if err := r.admissible(); err != nil {
 		return Built{}, err
 	}
-	steps := []step{{StageBuild, r.make}, {StagePreflight, func(ctx context.Context) (bool, error) { return false, r.inspectImage(ctx) }}}
+	check := func(ctx context.Context) (bool, error) { return false, r.inspectImage(ctx) }
+	steps := []step{{StageBuild, r.make}, {StagePreflight, check}}
 	if push {
 		steps = append([]step{{StageCredentials, r.credentials}, {StageBuild, r.build}}, steps[1:]...)
 		steps = append(steps, step{StagePush, r.push})
