@@ -26,7 +26,7 @@ func FindCheckout(ctx context.Context, dir string, env []string) (Checkout, erro
 	if err != nil {
 		return Checkout{}, sourceError("finding the work tree", err)
 	}
-	g := gitIn(abs, env)
+	g := gitAt(abs, env)
 	root, err := g.root(ctx)
 	if err != nil {
 		return Checkout{}, err

@@ -26,7 +26,7 @@ func FindSource(ctx context.Context, dir string, env []string) (delivery.Source,
 	if err != nil {
 		return delivery.Source{}, sourceError("finding the commit", err)
 	}
-	g := gitIn(abs, env)
+	g := gitAt(abs, env)
 	s := delivery.Source{Dir: abs}
 	if s.Root, err = g.root(ctx); err != nil {
 		return delivery.Source{}, err
@@ -46,7 +46,7 @@ type git struct {
 	env []string
 }
 
-func gitIn(dir string, offered []string) git {
+func gitAt(dir string, offered []string) git {
 	return git{dir: dir, env: environ(offered, passed(), "LC_ALL=C", "GIT_TERMINAL_PROMPT=0")}
 }
 

@@ -115,7 +115,7 @@ func toolRepository(t *testing.T, d *demo, admin map[string]string) *registry.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, err := repository(session, delivery.Target{Registry: demoAccount + ".dkr.ecr." + demoRegion + ".amazonaws.com", Repository: "bases/tool"})
+	images, err := repository(session, demoAccount+".dkr.ecr."+demoRegion+".amazonaws.com", "bases/tool")
 	if err != nil {
 		t.Fatal(err)
 	}
