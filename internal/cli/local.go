@@ -124,9 +124,13 @@ func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Du
 		return nil, &delivery.Error{Kind: delivery.KindUnavailable, Op: "starting the local cloud", Err: errors.Join(err, cloud.Close()),
 			Hints: []string{"another program may have the port: --listen 127.0.0.1:0 takes a free one"}}
 	}
+	secured, err := cloud.Secure(l)
+	if err != nil {
+		return nil, &delivery.Error{Kind: delivery.KindFailed, Op: "starting the local cloud", Err: errors.Join(err, l.Close(), cloud.Close())}
+	}
 	c := &runningCloud{Cloud: cloud, address: "http://" + l.Addr().String(), failed: make(chan error, 1),
 		server: &http.Server{Handler: cloud, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
-	go func() { c.failed <- c.server.Serve(l) }()
+	go func() { c.failed <- c.server.Serve(secured) }()
 	// The state may lie in somebody's repository: it keeps itself out of it.
 	return c, errors.Join(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600),
 		os.WriteFile(filepath.Join(dir, addressFile), []byte(c.address+"\n"), 0o600))

@@ -19,6 +19,7 @@ type coreState struct {
 	mu       sync.Mutex // one change of the control plane at a time
 	closed   bool       // the cloud is: no session begins any more
 	sessions sessions
+	quotas   quotas
 }
 
 // routes of the control plane (paths end in a slash) and of the data plane, by
@@ -39,7 +40,8 @@ func (c *Cloud) runtimeRoutes() map[string]operation {
 		"POST {}/invocations":            {name: "InvokeAgentRuntime", run: c.invokeAgentRuntime},
 		"POST {}/stopruntimesession":     {name: "StopRuntimeSession", run: c.stopRuntimeSession},
 		"POST {}/commands":               {name: "InvokeAgentRuntimeCommand"},
-		"GET {}/invocations/.well-known/agent-card.json": {name: "GetAgentCard"},
+		"GET {}/invocations/.well-known/agent-card.json":          {name: "GetAgentCard", run: c.getAgentCard},
+		"GET {}/invocations/.well-known/oauth-protected-resource": {name: "GetRuntimeProtectedResourceMetadata", run: c.getProtectedResource},
 	}
 }
 
@@ -68,9 +70,7 @@ func (c *Cloud) identifyRuntime(k *call) error {
 	if op.run == nil {
 		return faultf(http.StatusNotImplemented, "UnknownOperationException", "the local cloud does not implement bedrock-agentcore:%s", op.name)
 	}
-	// A runtime with a JWT authorizer is called with a bearer token in place of
-	// a signature; invokeAgentRuntime judges it.
-	k.op.unsigned = op.name == "InvokeAgentRuntime" && strings.HasPrefix(k.Header.Get("Authorization"), "Bearer ")
+	k.op.unsigned = takesBearer(op.name) && (k.Header.Get("Authorization") == "" || carriesBearer(k.Request))
 	return nil
 }
 
@@ -128,31 +128,35 @@ func randomLetters(n int) string {
 	return string(b)
 }
 
-// page cuts items according to maxResults and nextToken. Tokens name the first
-// item that is left, so that items which appear in between move nothing.
+// maxNextToken is the longest nextToken that AgentCore's model takes.
+const maxNextToken = 2048
+
+// page cuts items, which are sorted by key, according to maxResults and
+// nextToken. A token names its list and the first item that is left, so that
+// items which come or go in between move nothing, and no other list takes it.
 func page[T any](k *call, items []T, key func(T) string) (cut []T, next string, err error) {
 	q := k.URL.Query()
 	size := 100
-	if given := q.Get("maxResults"); given != "" {
+	if given := q.Get("maxResults"); q.Has("maxResults") {
 		if size, err = strconv.Atoi(given); err != nil || size < 1 || size > 100 {
 			return nil, "", invalidField("maxResults", "Value '%s' at 'maxResults' failed to satisfy constraint: Member must be between 1 and 100", given)
 		}
 	}
+	list := strings.Join(append([]string{k.op.name, k.account, k.region}, k.params...), "/") + " "
 	start := 0
-	if token := q.Get("nextToken"); token != "" {
-		from, err := base64.RawURLEncoding.DecodeString(token)
-		if err != nil {
+	if token := q.Get("nextToken"); q.Has("nextToken") {
+		raw, err := base64.RawURLEncoding.DecodeString(token)
+		from, ok := strings.CutPrefix(string(raw), list)
+		if err != nil || !ok || len(token) > maxNextToken {
 			return nil, "", invalidField("nextToken", "Invalid nextToken")
 		}
-		for start = 0; start < len(items) && key(items[start]) != string(from); start++ {
-		}
-		if start == len(items) {
-			return nil, "", invalidField("nextToken", "Invalid nextToken")
+		for start < len(items) && key(items[start]) < from {
+			start++
 		}
 	}
 	end := min(start+size, len(items))
 	if end < len(items) {
-		next = base64.RawURLEncoding.EncodeToString([]byte(key(items[end])))
+		next = base64.RawURLEncoding.EncodeToString([]byte(list + key(items[end])))
 	}
 	return items[start:end], next, nil
 }

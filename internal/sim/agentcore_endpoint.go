@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// maxEndpoints of a runtime (adjustable at AWS). Assumption: DEFAULT is one.
-const maxEndpoints = 10
-
 func endpointMembers() members {
 	return members{
 		"agentRuntimeVersion": text(1, 5, patternVersion),
@@ -62,8 +59,8 @@ func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
 	if err := r.busy(); err != nil {
 		return nil, err
 	}
-	if len(r.Endpoints) >= maxEndpoints {
-		return nil, faultf(http.StatusPaymentRequired, "ServiceQuotaExceededException", "A runtime has at most %d endpoints", maxEndpoints)
+	if most := c.agentcore.quotas.endpointsPerRuntime(); len(r.Endpoints) >= most {
+		return nil, quotaExceeded("A runtime has at most %d endpoints", most)
 	}
 	target, err := c.targetVersion(r, body)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 const (
 	headerSession = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 	headerUser    = "X-Amzn-Bedrock-AgentCore-Runtime-User-Id"
+	headerMCP     = "Mcp-Session-Id"
 )
 
 // streamLimit is how long AgentCore keeps one answer open, syncLimit how long
@@ -87,74 +88,142 @@ func (c *Cloud) mayInvoke(k *call, in invocation) error {
 	return nil
 }
 
-func (c *Cloud) invokeAgentRuntime(k *call) (any, error) {
+// admit finds what a call names and asks whether its caller may: by signature
+// and policies, or by a bearer token where the runtime has an authorizer.
+func (c *Cloud) admit(k *call) (invocation, *versionRecord, error) {
 	in, err := target(k)
 	if err != nil {
-		return nil, err
+		return in, nil, err
 	}
-	if k.op.unsigned {
-		return nil, faultf(http.StatusUnauthorized, "UnauthorizedException", "the local cloud does not verify bearer tokens: a runtime with a JWT authorizer can't be invoked here")
+	if !k.op.unsigned {
+		if err := c.mayInvoke(k, in); err != nil {
+			return in, nil, err
+		}
 	}
-	if err := c.mayInvoke(k, in); err != nil {
-		return nil, err
+	_, v, err := c.find(in)
+	if err != nil && k.op.unsigned && !carriesBearer(k.Request) {
+		err = errorOr(c.authenticate(k), err) // strangers learn nothing
 	}
-	if in.session == "" {
-		in.session = newRequestID()
-	}
-	s, err := c.sessionFor(in)
 	if err != nil {
-		return nil, err
+		return in, nil, err
 	}
-	ctx, cancel := context.WithTimeout(k.Context(), streamLimit)
-	defer cancel()
-	s.enter()
-	defer s.leave()
-	if err := s.await(ctx); err != nil {
-		return nil, err
+	k.resource = in.arn() + "/runtime-endpoint/" + in.endpoint
+	authorizer := authorizerOf(v.Document)
+	switch {
+	case authorizer != nil && k.op.unsigned:
+		err = c.authorizeBearer(k, in, authorizer)
+	case authorizer != nil, carriesBearer(k.Request):
+		err = mismatch()
+	case k.op.unsigned:
+		err = c.authenticate(k) // there is nothing to authenticate: it says so
 	}
-	return nil, c.proxy(ctx, k, s)
+	return in, v, err
 }
 
-// sessionFor finds the session of a call, or begins one with the version that
-// the endpoint serves now. A session that runs keeps its version.
-func (c *Cloud) sessionFor(in invocation) (*session, error) {
+// find finds the version that an endpoint serves now.
+func (c *Cloud) find(in invocation) (*runtimeRecord, *versionRecord, error) {
 	c.agentcore.mu.Lock()
 	defer c.agentcore.mu.Unlock()
-	missing := faultf(http.StatusNotFound, "ResourceNotFoundException", "No endpoint or agent found with qualifier '%s' for agent '%s'", in.endpoint, in.arn())
-	r, err := c.runtime(in.account, in.region, in.id)
-	if asFault(err) != nil || (err == nil && r.Deleted != nil) {
-		return nil, missing
+	return c.served(in)
+}
+
+func (c *Cloud) invokeAgentRuntime(k *call) (any, error) {
+	in, v, err := c.admit(k)
+	if v == nil {
+		return nil, err
 	}
+	agent := contractOf(v.Document)
+	if err == nil {
+		err = c.invoke(k, in, v, agent)
+	}
+	return nil, agent.worded(k.body, err)
+}
+
+func (c *Cloud) invoke(k *call, in invocation, v *versionRecord, agent contract) error {
+	if err := callable(v); err != nil {
+		return err
+	}
+	if agent.protocol == protocolMCP {
+		accept := k.Header.Get("Accept")
+		if !strings.Contains(accept, "application/json") || !strings.Contains(accept, "text/event-stream") {
+			return faultf(http.StatusNotAcceptable, "McpRequestUnacceptableException", "Accept Header Error - MCP protocol requires Accept header: application/json, text/event-stream")
+		}
+		// It routes before the other: SDKs make up a new id of that one for
+		// each call that names none.
+		in.session = or(k.Header.Get(headerMCP), in.session)
+	}
+	in.session = or(in.session, newRequestID())
+	return c.inSession(k, in, func(ctx context.Context, s *session) error {
+		return c.proxy(ctx, k, s, http.MethodPost, agent.path)
+	})
+}
+
+// inSession runs what a call asks of its session's agent.
+func (c *Cloud) inSession(k *call, in invocation, run func(context.Context, *session) error) error {
+	s, err := c.sessionFor(in)
+	if err != nil {
+		return err
+	}
+	defer func() { s.leave(c.now()) }()
+	ctx, cancel := context.WithTimeout(k.Context(), streamLimit)
+	defer cancel()
+	if err := s.await(ctx); err != nil {
+		return err
+	}
+	return run(ctx, s)
+}
+
+// agentCardPath is where an A2A server describes itself.
+const agentCardPath = "/.well-known/agent-card.json"
+
+// getAgentCard asks an A2A server who it is. Assumption: of the other
+// protocols it is refused.
+func (c *Cloud) getAgentCard(k *call) (any, error) {
+	in, v, err := c.admit(k)
 	if err != nil {
 		return nil, err
 	}
-	e := r.Endpoints[in.endpoint]
-	if e == nil || e.Deleted != nil {
-		return nil, missing
-	}
-	if s := c.agentcore.sessions.find(in.key()); s != nil {
-		return s, callable(s.version)
-	}
-	if e.Live == 0 {
-		return nil, conflict("Endpoint '%s' of agent '%s' is in %s status", e.Name, r.ID, r.endpointStatus(e))
-	}
-	v, err := c.version(r, e.Live)
-	if err != nil {
-		return nil, err
+	if contractOf(v.Document).protocol != protocolA2A {
+		return nil, invalid("FieldValidationFailed", "Agent '%s' is no A2A server: it has no agent card", in.arn())
 	}
 	if err := callable(v); err != nil {
 		return nil, err
 	}
-	return c.beginSession(in, r, v)
+	in.session = or(in.session, newRequestID())
+	return nil, c.inSession(k, in, func(ctx context.Context, s *session) error {
+		return c.proxy(ctx, k, s, http.MethodGet, agentCardPath)
+	})
 }
 
-// callable says whether a version takes signed calls.
+func noEndpoint(in invocation) error {
+	return faultf(http.StatusNotFound, "ResourceNotFoundException", "No endpoint or agent found with qualifier '%s' for agent '%s'", in.endpoint, in.arn())
+}
+
+// served is the version that an endpoint serves. The caller holds
+// c.agentcore.mu.
+func (c *Cloud) served(in invocation) (*runtimeRecord, *versionRecord, error) {
+	r, err := c.runtime(in.account, in.region, in.id)
+	if asFault(err) != nil || (err == nil && r.Deleted != nil) {
+		return nil, nil, noEndpoint(in)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	e := r.Endpoints[in.endpoint]
+	if e == nil || e.Deleted != nil {
+		return nil, nil, noEndpoint(in)
+	}
+	if e.Live == 0 {
+		return nil, nil, conflict("Endpoint '%s' of agent '%s' is in %s status", e.Name, r.ID, r.endpointStatus(e))
+	}
+	v, err := c.version(r, e.Live)
+	return r, v, err
+}
+
+// callable says whether a version takes calls at all.
 func callable(v *versionRecord) error {
 	if m := stringsOf(v.Document, "metadataConfiguration"); string(m["requireMMDSV2"]) != "true" {
 		return invalid("FieldValidationFailed", "This runtime is not MMDSv2-enabled. Update the runtime with metadataConfiguration requireMMDSV2 set to true")
-	}
-	if v.Document["authorizerConfiguration"] != nil {
-		return faultf(http.StatusForbidden, "AccessDeniedException", "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)")
 	}
 	return nil
 }
@@ -167,30 +236,36 @@ func clientError(format string, args ...any) *fault {
 // forwarded are the headers that go to the agent; its answer may carry those
 // of the second list back.
 func forwarded() []string {
-	return []string{"Content-Type", "Accept", headerUser, "Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name",
+	return []string{"Content-Type", "Accept", headerUser, headerMCP, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name",
 		"X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"}
 }
 
 func returned() []string {
-	return []string{"Content-Type", "Mcp-Session-Id", "Mcp-Protocol-Version", "X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"}
+	return []string{"Content-Type", headerMCP, "Mcp-Protocol-Version", "X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"}
 }
 
-// signs says whether a header is of the call's signature, which an agent never
-// sees, whatever the runtime's allowlist names.
-func signs(header string) bool {
-	lower := strings.ToLower(header)
-	return lower == "authorization" || strings.HasPrefix(lower, "x-amz-")
+// withheld says whether a header is never passed on, whatever the runtime's
+// allowlist names: what a call is signed with; and where it has a token
+// instead, the user that it would speak for, who is the token's own.
+func withheld(header string, bearer bool) bool {
+	switch lower := strings.ToLower(header); lower {
+	case "authorization":
+		return !bearer
+	case strings.ToLower(headerUser):
+		return bearer
+	default:
+		return strings.HasPrefix(lower, "x-amz-")
+	}
 }
 
-// proxy sends the payload to the agent and its answer to the caller, as it
-// comes.
-func (c *Cloud) proxy(ctx context.Context, k *call, s *session) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent"+s.contract.path, bytes.NewReader(k.body))
+// proxy sends a call to the agent and its answer to the caller, as it comes.
+func (c *Cloud) proxy(ctx context.Context, k *call, s *session, method, path string) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(k.body))
 	if err != nil {
 		return err
 	}
 	for _, name := range append(forwarded(), s.contract.headers...) {
-		if signs(name) {
+		if withheld(name, k.op.unsigned) {
 			continue
 		}
 		if values := k.Header.Values(name); len(values) > 0 {
@@ -198,6 +273,9 @@ func (c *Cloud) proxy(ctx context.Context, k *call, s *session) error {
 		}
 	}
 	req.Header.Set(headerSession, s.key.session)
+	if s.contract.protocol == protocolMCP && req.Header.Get(headerMCP) == "" && !initializes(k.body) {
+		req.Header.Set(headerMCP, s.key.session)
+	}
 	res, err := s.client.Do(req)
 	if err != nil {
 		return c.broken(k, s, err)
@@ -206,20 +284,45 @@ func (c *Cloud) proxy(ctx context.Context, k *call, s *session) error {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return clientError("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", res.StatusCode)
 	}
-	for _, name := range returned() {
-		if values := res.Header.Values(name); len(values) > 0 {
-			k.answer.Header()[textproto.CanonicalMIMEHeaderKey(name)] = values
-		}
-	}
-	k.answer.Header().Set(headerSession, s.key.session)
-	k.answer.Header().Set("X-Amzn-RequestId", k.id)
-	k.wrote = true
-	k.answer.WriteHeader(res.StatusCode)
+	c.passOn(k, s, res)
 	if err := flow(k.answer, res.Body); err != nil {
 		c.warn("agent %s: the answer broke off: %v", s.key.runtime, err)
 		breakOff(k.answer)
 	}
 	return nil
+}
+
+// passOn writes the head of an agent's answer.
+func (c *Cloud) passOn(k *call, s *session, res *http.Response) {
+	header := k.answer.Header()
+	for _, name := range returned() {
+		if values := res.Header.Values(name); len(values) > 0 {
+			header[textproto.CanonicalMIMEHeaderKey(name)] = values
+		}
+	}
+	if s.contract.protocol == protocolMCP {
+		// An agent that keeps MCP's sessions itself names them; either way the
+		// id leads back to this session.
+		if id := header.Get(headerMCP); id != "" && id != s.key.session {
+			c.agentcore.sessions.name(s, id)
+		} else {
+			header.Set(headerMCP, s.key.session)
+		}
+	}
+	header.Set(headerSession, s.key.session)
+	header.Set("X-Amzn-RequestId", k.id)
+	k.wrote = true
+	k.answer.WriteHeader(res.StatusCode)
+}
+
+// initializes says whether a payload begins a session of MCP's. Assumption: it
+// goes out without an id, so that a server which keeps sessions gives one; all
+// other payloads carry one, as the contract has it.
+func initializes(payload []byte) bool {
+	var call struct {
+		Method string `json:"method"`
+	}
+	return json.Unmarshal(payload, &call) == nil && call.Method == "initialize"
 }
 
 // broken words a call that got no answer at all.
@@ -264,15 +367,12 @@ func breakOff(w http.ResponseWriter) {
 }
 
 func (c *Cloud) stopRuntimeSession(k *call) (any, error) {
-	in, err := target(k)
+	in, _, err := c.admit(k)
 	if err != nil {
 		return nil, err
 	}
 	if in.session == "" {
 		return nil, invalidField("runtimeSessionId", "1 validation error detected: Value null at 'runtimeSessionId' failed to satisfy constraint: Member must not be null")
-	}
-	if err := c.mayInvoke(k, in); err != nil {
-		return nil, err
 	}
 	if stopped := c.stopSessions(func(key sessionKey) bool { return key == in.key() }); stopped == 0 {
 		return nil, faultf(http.StatusNotFound, "ResourceNotFoundException", "Session '%s' was not found or has ended", in.session)
@@ -280,12 +380,21 @@ func (c *Cloud) stopRuntimeSession(k *call) (any, error) {
 	return &reply{status: http.StatusOK, header: http.Header{headerSession: {in.session}}, body: map[string]any{}}, nil
 }
 
+// The values of serverProtocol.
+const (
+	protocolHTTP = "HTTP"
+	protocolMCP  = "MCP"
+	protocolA2A  = "A2A"
+	protocolAGUI = "AGUI"
+)
+
 // contract is what an agent's container promises, by its serverProtocol.
 type contract struct {
-	port    int
-	path    string
-	ping    string   // "" where a listening port is all that is promised
-	headers []string // further ones that the runtime lets through
+	protocol string
+	port     int
+	path     string
+	ping     string   // "" where a listening port is all that is promised
+	headers  []string // further ones that the runtime lets through
 }
 
 func contractOf(d document) contract {
@@ -295,12 +404,12 @@ func contractOf(d document) contract {
 		Path           string `json:"path"`
 	}
 	_ = exact(d["protocolConfiguration"], &p) // absent or checked
-	k := contract{port: 8080, path: "/invocations", ping: "/ping"}
+	k := contract{protocol: or(p.ServerProtocol, protocolHTTP), port: 8080, path: "/invocations", ping: "/ping"}
 	switch p.ServerProtocol {
-	case "MCP":
-		k = contract{port: 8000, path: "/mcp"}
-	case "A2A":
-		k = contract{port: 9000, path: "/", ping: "/ping"}
+	case protocolMCP:
+		k.port, k.path, k.ping = 8000, "/mcp", ""
+	case protocolA2A:
+		k.port, k.path = 9000, "/"
 	}
 	if p.Port != 0 {
 		k.port = p.Port

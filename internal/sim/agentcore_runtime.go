@@ -31,8 +31,8 @@ func (c *Cloud) createAgentRuntime(k *call) (any, error) {
 	if r, err := c.createdBefore(k, token); r != nil || err != nil {
 		return r, err
 	}
-	if other, err := c.runtimeNamed(k, name); other != nil || err != nil {
-		return nil, errorOr(err, conflict("An agent with the specified name already exists"))
+	if err := c.roomFor(k, name); err != nil {
+		return nil, err
 	}
 	digest, err := c.acceptArtifact(k, runtimeARN(k.account, k.region, "*"), body)
 	if err != nil {
@@ -78,17 +78,21 @@ func (c *Cloud) createdBefore(k *call, token string) (any, error) {
 	return nil, nil
 }
 
-func (c *Cloud) runtimeNamed(k *call, name string) (*runtimeRecord, error) {
+// roomFor refuses a name that is taken, and a runtime too many.
+func (c *Cloud) roomFor(k *call, name string) error {
 	all, err := c.allRuntimes(k)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, r := range all {
 		if r.Name == name {
-			return r, nil
+			return conflict("An agent with the specified name already exists")
 		}
 	}
-	return nil, nil
+	if most := c.agentcore.quotas.runtimesPerRegion(); len(all) >= most {
+		return quotaExceeded("This account has %d agents, the most that it may have", most)
+	}
+	return nil
 }
 
 // allRuntimes of the caller's account and region.
@@ -181,7 +185,10 @@ func (c *Cloud) updateAgentRuntime(k *call) (any, error) {
 // not say, and this is the reading that shows who relies on the other.
 func (c *Cloud) makeVersion(k *call, r *runtimeRecord, body document, token string) (any, error) {
 	if r.Latest >= maxVersions {
-		return nil, faultf(http.StatusPaymentRequired, "ServiceQuotaExceededException", "The runtime has no version numbers left")
+		return nil, quotaExceeded("The runtime has no version numbers left")
+	}
+	if most := c.agentcore.quotas.versionsPerRuntime(); len(c.versions(r)) >= most {
+		return nil, quotaExceeded("Agent '%s' has %d versions, the most that it may have", r.ID, most)
 	}
 	digest, err := c.acceptArtifact(k, r.arn(), body)
 	if err != nil {
@@ -307,7 +314,7 @@ func (c *Cloud) listAgentRuntimeVersions(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	versions, next, err := page(k, c.versions(r), func(v *versionRecord) string { return strconv.Itoa(v.Number) })
+	versions, next, err := page(k, c.versions(r), func(v *versionRecord) string { return fmt.Sprintf("%05d", v.Number) })
 	if err != nil {
 		return nil, err
 	}

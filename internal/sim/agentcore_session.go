@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -26,8 +27,10 @@ type sessionKey struct {
 
 // sessions are the agents that run. The zero value is ready.
 type sessions struct {
-	mu     sync.Mutex
-	all    map[sessionKey]*session
+	mu  sync.Mutex
+	all map[sessionKey]*session
+	// named are sessions by the Mcp-Session-Id that their agent has given them.
+	named  map[sessionKey]*session
 	runner *sandbox.Runner
 	images map[string]*sync.Mutex // by digest: one unpacks, the others wait
 	// limit is initLimit where it is zero; tests are less patient.
@@ -37,7 +40,28 @@ type sessions struct {
 func (t *sessions) find(key sessionKey) *session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.all[key]
+	if s := t.all[key]; s != nil {
+		return s
+	}
+	return t.named[key]
+}
+
+// name lets a session be found by another id as well.
+func (t *sessions) name(s *session, id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all[s.key] != s {
+		return // it has ended
+	}
+	if t.named == nil {
+		t.named = make(map[sessionKey]*session)
+	}
+	t.forgetNames(s) // an agent has one session of MCP's at a time
+	t.named[sessionKey{s.key.runtime, s.key.endpoint, id}] = s
+}
+
+func (t *sessions) forgetNames(s *session) {
+	maps.DeleteFunc(t.named, func(_ sessionKey, other *session) bool { return other == s })
 }
 
 // remove takes a session off the table, if it is still the one there.
@@ -47,14 +71,28 @@ func (t *sessions) remove(s *session) {
 	if t.all[s.key] == s {
 		delete(t.all, s.key)
 	}
+	t.forgetNames(s)
+}
+
+// count of the sessions whose runtimes' ARNs begin with prefix.
+func (t *sessions) count(prefix string) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range t.all {
+		if strings.HasPrefix(key.runtime, prefix) {
+			n++
+		}
+	}
+	return n
 }
 
 // session is one process of one version.
 type session struct {
-	key      sessionKey
-	version  *versionRecord
-	contract contract
-	idle     time.Duration
+	key        sessionKey
+	version    *versionRecord
+	contract   contract
+	idle, life time.Duration
+	begun      time.Time // by the cloud's clock
 
 	// ctx ends when the session shall.
 	ctx    context.Context
@@ -68,7 +106,8 @@ type session struct {
 
 	mu       sync.Mutex
 	inFlight int
-	timer    *time.Timer
+	used     time.Time   // when it was busy last, by the cloud's clock
+	timer    *time.Timer // looks again when a limit may have passed
 }
 
 // await waits until the agent is healthy.
@@ -82,54 +121,115 @@ func (s *session) await(ctx context.Context) error {
 }
 
 // enter and leave count the calls under way, those that wait for the agent's
-// start included: a session is idle without any.
-func (s *session) enter() {
+// start included: a session is idle without any. A session that is ending
+// can't be entered.
+func (s *session) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inFlight++
-	s.timer.Stop()
-}
-
-func (s *session) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inFlight--; s.inFlight == 0 {
-		s.timer.Reset(s.idle)
+	if s.ctx.Err() != nil {
+		return false
 	}
+	s.inFlight++
+	return true
 }
 
-// expire ends an idle session, unless its agent says that it is busy. One that
-// still starts has its own limit.
-func (s *session) expire() {
-	busy := true
+func (s *session) leave(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	s.used = now
+	s.arm(now)
+}
+
+// arm sets the timer to the next moment at which the session may have to end.
+// The caller holds s.mu.
+func (s *session) arm(now time.Time) {
+	next := s.begun.Add(s.life).Sub(now)
+	if s.inFlight == 0 {
+		next = min(next, s.used.Add(s.idle).Sub(now))
+	}
+	s.timer.Reset(max(next, time.Millisecond))
+}
+
+// busy says whether the agent works on something without a call. One that
+// still starts has a limit of its own.
+func (s *session) busy() bool {
 	select {
 	case <-s.ready:
-		_, busy = s.ping(s.ctx)
+		_, busy := s.ping(s.ctx)
+		return busy
 	default:
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.inFlight > 0:
-	case busy:
-		s.timer.Reset(s.idle)
-	default:
-		s.cancel()
+		return true
 	}
 }
 
-// beginSession enters a session and starts its agent. The start outlives the
-// call that caused it. The caller holds c.agentcore.mu.
-func (c *Cloud) beginSession(in invocation, r *runtimeRecord, v *versionRecord) (*session, error) {
+// review ends a session whose time is over by the cloud's clock: its life,
+// whatever it does, or its idle time, unless its agent says that it is busy.
+func (c *Cloud) review(s *session) {
+	s.mu.Lock()
+	idle := s.inFlight == 0 && !c.now().Before(s.used.Add(s.idle))
+	s.mu.Unlock()
+	busy := idle && s.busy()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := c.now()
+	switch {
+	case s.ctx.Err() != nil:
+		return
+	case !now.Before(s.begun.Add(s.life)):
+		s.cancel()
+		return
+	case s.inFlight > 0:
+	case busy:
+		s.used = now
+	case !now.Before(s.used.Add(s.idle)):
+		s.cancel()
+		return
+	}
+	s.arm(now)
+}
+
+// sessionFor enters the session of a call, or begins one with the version that
+// the endpoint serves now. A session that runs keeps its version.
+func (c *Cloud) sessionFor(in invocation) (*session, error) {
+	for {
+		s := c.agentcore.sessions.find(in.key())
+		if s == nil {
+			var err error
+			if s, err = c.beginSession(in); s != nil || err != nil {
+				return s, err
+			}
+			continue // another call was faster
+		}
+		c.review(s)
+		if s.enter() {
+			return s, nil
+		}
+		<-s.done // it is ending; the next one begins after it
+	}
+}
+
+// beginSession begins a session and enters it; nil if there is one by now. Its
+// agent's start outlives the call that caused it.
+func (c *Cloud) beginSession(in invocation) (*session, error) {
+	c.agentcore.mu.Lock()
+	defer c.agentcore.mu.Unlock()
 	if c.agentcore.closed {
 		return nil, faultf(http.StatusInternalServerError, "InternalServerException", "the local cloud is closing")
 	}
-	idle, life := lifecycle(v.Document)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(life)*time.Second)
-	s := &session{key: in.key(), version: v, contract: contractOf(v.Document), idle: time.Duration(idle) * time.Second,
-		ctx: ctx, cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
-	s.timer = time.AfterFunc(s.idle, s.expire)
 	t := &c.agentcore.sessions
+	if t.find(in.key()) != nil {
+		return nil, nil //nolint:nilnil // said above
+	}
+	r, v, err := c.served(in)
+	if err != nil {
+		return nil, err
+	}
+	if most := c.agentcore.quotas.sessionsIn(in.region); t.count(runtimeARN(in.account, in.region, "")) >= most {
+		return nil, quotaExceeded("This account has %d active sessions, the most that it may have", most)
+	}
+	s := newSession(in.key(), v, c.now())
+	s.timer = time.AfterFunc(s.idle, func() { c.review(s) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
@@ -138,6 +238,15 @@ func (c *Cloud) beginSession(in invocation, r *runtimeRecord, v *versionRecord) 
 	t.all[s.key] = s
 	go c.live(s, r)
 	return s, nil
+}
+
+// newSession is a session with one call under way.
+func newSession(key sessionKey, v *versionRecord, now time.Time) *session {
+	idle, life := lifecycle(v.Document)
+	ctx, cancel := context.WithCancel(context.Background())
+	return &session{key: key, version: v, contract: contractOf(v.Document), begun: now, used: now, inFlight: 1,
+		idle: time.Duration(idle) * time.Second, life: time.Duration(life) * time.Second,
+		ctx: ctx, cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
 }
 
 // live is a session's whole life.
@@ -263,6 +372,7 @@ func (c *Cloud) stopSessions(match func(sessionKey) bool) int {
 		if match(key) {
 			ending = append(ending, s)
 			delete(t.all, key)
+			t.forgetNames(s)
 		}
 	}
 	t.mu.Unlock()

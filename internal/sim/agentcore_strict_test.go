@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,18 +94,26 @@ func TestDeletionGoesOn(t *testing.T) {
 
 // TestStartIsNotIdle: a session whose agent still starts does not expire.
 func TestStartIsNotIdle(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	s := &session{ctx: ctx, cancel: cancel, idle: time.Hour, ready: make(chan struct{})}
+	clock := &movedClock{at: time.Now()}
+	c := &Cloud{Now: clock.now}
+	s := newSession(sessionKey{}, &versionRecord{}, clock.now())
+	defer s.cancel()
 	s.timer = time.AfterFunc(time.Hour, func() {})
 	defer s.timer.Stop()
-	s.expire()
-	if ctx.Err() != nil {
+	s.leave(clock.now()) // the caller has gone
+	clock.add(s.idle)
+	c.review(s)
+	if s.ctx.Err() != nil {
 		t.Error("it is ended while it starts")
 	}
 	close(s.ready)
-	s.expire()
-	if ctx.Err() == nil {
+	c.review(s)
+	if s.ctx.Err() != nil {
+		t.Error("its start does not count as use")
+	}
+	clock.add(s.idle)
+	c.review(s)
+	if s.ctx.Err() == nil {
 		t.Error("an idle session does not end")
 	}
 }

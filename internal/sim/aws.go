@@ -92,6 +92,10 @@ type fault struct {
 	Status  int
 	Message string
 	Fields  map[string]any // further members (rest-json's reason, fieldList)
+	// header is set besides; raw, where there is one, is the whole body in
+	// place of the service's own form (rest-json: AgentCore's protocols).
+	header http.Header
+	raw    []byte
 	// why is what the caller is not told: it goes to the journal.
 	why string
 }
@@ -112,6 +116,8 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 	var result any
 	if err == nil {
 		result, err = c.dispatch(k)
+	} else {
+		_ = c.identify(k) // so that the refusal is worded as the service words it
 	}
 	status := c.respond(w, k, result, err)
 	entry := Call{Time: k.at, Principal: k.principal.arn, Service: k.op.service, Action: k.op.name,
@@ -303,11 +309,19 @@ func queryResponse(op operation, id string, result any) ([]byte, error) {
 
 func (k *call) writeFault(w http.ResponseWriter, f *fault) int {
 	w.Header().Set("X-Amzn-RequestId", k.id)
+	for name, values := range f.header {
+		w.Header()[name] = values
+	}
 	switch k.op.protocol {
 	case json11:
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		writeJSONFault(w, f, map[string]any{"__type": f.Code, "message": f.Message})
 	case restJSON:
+		if f.raw != nil {
+			w.WriteHeader(f.Status)
+			_, _ = w.Write(f.raw)
+			return f.Status
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Amzn-ErrorType", f.Code)
 		writeJSONFault(w, f, map[string]any{"message": f.Message})

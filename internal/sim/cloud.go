@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,11 +60,13 @@ type Cloud struct {
 	once    sync.Once
 	openErr error
 	temp    bool
-	lock    io.Closer // held on Dir while the cloud is open
+	https   atomic.Bool // it is served by HTTPS as well: authority.go
+	lock    io.Closer   // held on Dir while the cloud is open
 	store   *store
 	journal *journal
 
 	identity  identity  // STS, IAM, GitHub's issuer: identity*.go, sts.go, iam.go, oidc.go
+	keySets   keySets   // of other issuers: keysets.go
 	ssm       ssmState  // ssm.go
 	ecr       ecrState  // ecr.go, registry.go
 	agentcore coreState // agentcore*.go

@@ -88,7 +88,7 @@ func TestNoAgentAfterClose(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := c.beginSession(invocation{}, &runtimeRecord{}, &versionRecord{})
+	_, err := c.sessionFor(invocation{})
 	if f := asFault(err); f == nil || f.Status != http.StatusInternalServerError {
 		t.Errorf("a session begins: %v", err)
 	}
@@ -99,7 +99,7 @@ func TestWhatHasEndedMakesRoom(t *testing.T) {
 	c, _, _ := openCloud(t, clock.now)
 	r := role{Account: DefaultAccount, Name: "r", ID: "AROAX"}
 	old := must[accessKey](t)(c.newSession(r, "s", "", time.Hour))
-	must[map[string]string](t)(c.startJob(Job{Repository: "acme/agents"}, "http://127.0.0.1"))
+	must[map[string]string](t)(c.startJob(Job{Repository: "acme/agents"}, "127.0.0.1:1"))
 	clock.add(26 * time.Hour)
 	must[accessKey](t)(c.newSession(r, "s", "", time.Hour))
 	var kept accessKey

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"regexp"
 	"sort"
 	"strconv"
@@ -177,16 +178,17 @@ func (c *Cloud) nextRun() (int64, error) {
 	return run, c.store.put(runRecord, run)
 }
 
-// startJob keeps the job and returns the environment that it sees, with base
+// startJob keeps the job and returns the environment that it sees, with host
 // as the cloud's address.
-func (c *Cloud) startJob(j Job, base string) (map[string]string, error) {
+func (c *Cloud) startJob(j Job, host string) (map[string]string, error) {
 	j, err := c.complete(j)
 	if err != nil {
 		return nil, err
 	}
 	started := startedJob{ID: newID(8), RequestToken: newID(32), Job: j, Expires: c.now().UTC().Add(jobLifetime)}
+	base := "http://" + host
 	env := j.environ(base)
-	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = c.Region, c.Region
+	maps.Copy(env, c.endpoints(host))
 	if j.IDToken == nil || *j.IDToken {
 		env["ACTIONS_ID_TOKEN_REQUEST_URL"] = base + "/_actions/token/" + started.ID + "?api-version=2.0"
 		env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = started.RequestToken
@@ -209,7 +211,6 @@ func (j Job) environ(base string) map[string]string {
 		"GITHUB_WORKFLOW": j.Workflow, "GITHUB_WORKFLOW_REF": j.workflowRef(), "GITHUB_WORKFLOW_SHA": j.SHA,
 		"GITHUB_JOB": j.Name, "GITHUB_HEAD_REF": j.HeadRef, "GITHUB_BASE_REF": j.BaseRef,
 		"GITHUB_SERVER_URL": "https://github.com", "GITHUB_API_URL": base + "/api/v3",
-		"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_STS": base,
 	}
 }
 

@@ -74,13 +74,25 @@ func (c *Cloud) controlEnv(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := "http://" + r.Host
-	return map[string]string{
-		"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_STS": base,
-		"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
-		"AWS_REGION": c.Region, "AWS_DEFAULT_REGION": c.Region,
-		"GITHUB_API_URL": base + "/api/v3", "GH_TOKEN": github,
-	}, nil
+	env := c.endpoints(r.Host)
+	env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = key, secret
+	env["GITHUB_API_URL"], env["GH_TOKEN"] = "http://"+r.Host+"/api/v3", github
+	return env, nil
+}
+
+// endpoints are the exports that lead AWS's clients to the cloud. All is plain
+// HTTP but AgentCore's data plane, which takes bearer tokens: who is given that
+// address is told whom to trust for it as well. (Node reads a variable of its
+// own.)
+func (c *Cloud) endpoints(host string) map[string]string {
+	base := "http://" + host
+	env := map[string]string{"AWS_ENDPOINT_URL": base, "AWS_ENDPOINT_URL_STS": base,
+		"AWS_REGION": c.Region, "AWS_DEFAULT_REGION": c.Region}
+	if c.https.Load() {
+		env["AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"] = "https://" + host
+		env["AWS_CA_BUNDLE"], env["NODE_EXTRA_CA_CERTS"] = c.AuthorityFile(), c.AuthorityFile()
+	}
+	return env
 }
 
 func (c *Cloud) controlJournal(*http.Request) (any, error) {
@@ -96,7 +108,7 @@ func (c *Cloud) controlJob(r *http.Request) (any, error) {
 	if err := readControl(r, &j); err != nil {
 		return nil, err
 	}
-	return c.startJob(j, "http://"+r.Host)
+	return c.startJob(j, r.Host)
 }
 
 // controlToken signs a token with no job behind it.

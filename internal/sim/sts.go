@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -58,7 +59,7 @@ func (c *Cloud) assumeRoleWithWebIdentity(k *call) (any, error) {
 	}
 	k.resource = request.roleARN
 	claims, err := verifyToken(request.token, c.now(), func(url string) (TokenIssuer, error) {
-		return c.registeredIssuer(request.account, url)
+		return c.registeredIssuer(k.Context(), request.account, url)
 	})
 	if err != nil {
 		return nil, tokenFault(err)
@@ -145,17 +146,22 @@ func readWebIdentity(k *call) (webIdentityRequest, error) {
 }
 
 // registeredIssuer is the account's provider for an issuer, with the issuer's
-// keys. The cloud issues as GitHub; keys of other issuers are out of reach.
-func (c *Cloud) registeredIssuer(account, url string) (TokenIssuer, error) {
+// keys. The cloud issues as GitHub; keys of other issuers are fetched.
+func (c *Cloud) registeredIssuer(ctx context.Context, account, url string) (TokenIssuer, error) {
 	p, ok := c.findProvider(account, url)
 	if !ok || p.URL != url {
 		return TokenIssuer{}, noProvider(url)
 	}
-	if url != Issuer {
+	issuer, err := c.issuerAt(ctx, strings.TrimSuffix(url, "/")+discoveryPath)
+	if err == nil && issuer.URL != url {
+		err = fmt.Errorf("its document is of %q", issuer.URL)
+	}
+	if err != nil {
+		c.warn("fetching the keys of %s: %v", url, err)
 		return TokenIssuer{}, noKey()
 	}
-	keySet, err := jsonBody(c.identity.keys)
-	return TokenIssuer{URL: url, ClientIDs: p.ClientIDs, KeySet: keySet}, err
+	issuer.ClientIDs = p.ClientIDs
+	return issuer, nil
 }
 
 func tokenFault(err error) error {

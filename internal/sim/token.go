@@ -42,6 +42,9 @@ type TokenIssuer struct {
 	URL       string   // https://…, compared exactly
 	ClientIDs []string // the audiences it may issue for
 	KeySet    []byte   // its JWKS
+	// renew fetches the key set anew, where a token names a key that KeySet
+	// lacks. If nil, KeySet is all there is.
+	renew func() ([]byte, error)
 }
 
 // Claims are those of a token that was taken.
@@ -94,30 +97,51 @@ func verifyToken(token string, now time.Time, registered func(url string) (Token
 		return nil, &TokenError{Code: "ValidationError", Message: fmt.Sprintf(
 			"1 validation error detected: Value at 'webIdentityToken' failed to satisfy constraint: Member must have length between %d and %d", minToken, maxToken)}
 	}
-	header, payload, err := tokenParts(token)
+	payload, issuer, err := signedClaims(token, registered)
 	if err != nil {
-		return nil, err
-	}
-	algorithm, keyID, err := checkHeader(header)
-	if err != nil {
-		return nil, err
-	}
-	url, ok := payload["iss"].(string)
-	if !ok {
-		return nil, invalidToken("Missing a required claim: iss")
-	}
-	issuer, err := registered(url)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := usableKeys(issuer.KeySet, algorithm, keyID)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkSigned(token, algorithm, keys); err != nil {
 		return nil, err
 	}
 	return checkClaims(payload, issuer, now)
+}
+
+// signedClaims returns the claims of a token that its issuer has signed. What
+// they say is not judged.
+func signedClaims(token string, registered func(url string) (TokenIssuer, error)) (map[string]any, TokenIssuer, error) {
+	header, payload, err := tokenParts(token)
+	if err != nil {
+		return nil, TokenIssuer{}, err
+	}
+	algorithm, keyID, err := checkHeader(header)
+	if err != nil {
+		return nil, TokenIssuer{}, err
+	}
+	url, ok := payload["iss"].(string)
+	if !ok {
+		return nil, TokenIssuer{}, invalidToken("Missing a required claim: iss")
+	}
+	issuer, err := registered(url)
+	if err != nil {
+		return nil, TokenIssuer{}, err
+	}
+	keys, err := issuer.keysFor(algorithm, keyID)
+	if err != nil {
+		return nil, TokenIssuer{}, err
+	}
+	return payload, issuer, checkSigned(token, algorithm, keys)
+}
+
+// keysFor finds the issuer's keys of an id, with one look at whether it has
+// published others since.
+func (i TokenIssuer) keysFor(algorithm jose.SignatureAlgorithm, keyID string) ([]jose.JSONWebKey, error) {
+	keys, err := usableKeys(i.KeySet, algorithm, keyID)
+	if err == nil || i.renew == nil {
+		return keys, err
+	}
+	newer, failed := i.renew()
+	if failed != nil {
+		return nil, err
+	}
+	return usableKeys(newer, algorithm, keyID)
 }
 
 // tokenParts takes a compact JWT apart. Dots are counted before anything is
