@@ -2,6 +2,8 @@ package sim
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -90,18 +92,31 @@ func networkShape() shape {
 
 func authorizerShape() shape {
 	names := list(1, 1<<20, text(1, 1<<20, ""))
-	claim := structure(members{
-		"inboundTokenClaimName*":      text(1, 255, ""),
-		"inboundTokenClaimValueType*": oneOf("STRING", "STRING_ARRAY"),
-		"authorizingClaimMatchValue*": structure(members{"claimMatchOperator*": oneOf("EQUALS", "CONTAINS", "CONTAINS_ANY"), "claimMatchValue*": anything}),
-	})
 	return union(members{"customJWTAuthorizer": structure(members{
 		"discoveryUrl*":   text(1, 1<<20, `.+/\.well-known/(openid-configuration|oauth-authorization-server.*)`),
 		"allowedAudience": names,
 		"allowedClients":  names,
 		"allowedScopes":   list(1, 1<<20, text(1, 255, `[\x21\x23-\x5B\x5D-\x7E]+`)),
-		"customClaims":    list(1, 1<<20, claim),
+		"customClaims":    list(1, 1<<20, claimShape),
 	})})
+}
+
+// claimShape is a rule for a claim: EQUALS compares a string; CONTAINS and
+// CONTAINS_ANY look into a list, for one value and for any of several.
+func claimShape(c *check, path string, raw json.RawMessage) {
+	value := union(members{"matchValueString": text(1, 255, ""), "matchValueStringList": list(1, 255, text(1, 255, ""))})
+	structure(members{
+		"inboundTokenClaimName*":      text(1, 255, `[A-Za-z0-9_.:-]+`),
+		"inboundTokenClaimValueType*": oneOf("STRING", "STRING_ARRAY"),
+		"authorizingClaimMatchValue*": structure(members{"claimMatchOperator*": oneOf("EQUALS", "CONTAINS", "CONTAINS_ANY"), "claimMatchValue*": value}),
+	})(c, path, raw)
+	var rule customClaim
+	if exact(raw, &rule) != nil || !slices.Contains([]string{"EQUALS", "CONTAINS", "CONTAINS_ANY"}, rule.Match.Operator) {
+		return // said above
+	}
+	if (rule.Type == "STRING") != (rule.Match.Operator == "EQUALS") || (rule.Match.Value.List != nil) != (rule.Match.Operator == "CONTAINS_ANY") {
+		c.add(path, fmt.Sprintf("Value at '%s' failed to satisfy constraint: EQUALS takes a STRING and matchValueString, CONTAINS a STRING_ARRAY and matchValueString, CONTAINS_ANY a STRING_ARRAY and matchValueStringList", path))
+	}
 }
 
 func protocolShape() shape {
