@@ -20,6 +20,7 @@ import (
 
 const (
 	signingName = "bedrock-agentcore" // of both planes (facts: Wire)
+	dataHost    = "bedrock-agentcore"
 	maxBody     = 16 << 20            // of a control plane's answer
 	callTimeout = 30 * time.Second    // of one attempt on the control plane
 	callBudget  = 3 * time.Minute     // of a call with its retries
@@ -146,8 +147,8 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 // place.
 func (c *Client) authorize(ctx context.Context, req *http.Request, r *request) error {
 	if r.bearer != "" {
-		if req.URL.Scheme != "https" && !loopback(req.URL.Hostname()) {
-			return fmt.Errorf("AgentCore %s: a bearer token is not sent in clear to %s", r.operation, req.URL.Host)
+		if err := checkBearer(req.URL.Scheme, req.URL.Host); err != nil {
+			return err
 		}
 		req.Header.Set("Authorization", "Bearer "+r.bearer)
 		return nil
@@ -160,6 +161,26 @@ func (c *Client) authorize(ctx context.Context, req *http.Request, r *request) e
 		return ours(fmt.Errorf("AgentCore %s: %w", r.operation, err))
 	}
 	return sign(ctx, req, creds, c.Config.Region, r.body, time.Now())
+}
+
+// CheckBearer returns an *Error of KindRefused where a bearer token would go
+// out unencrypted. It implements delivery.BearerChecker.
+func (c *Client) CheckBearer() error {
+	u, err := url.Parse(c.base(c.Data, dataHost))
+	if err != nil {
+		return fmt.Errorf("reading AgentCore's endpoint: %w", err)
+	}
+	return checkBearer(u.Scheme, u.Host)
+}
+
+// checkBearer keeps a bearer token off plain HTTP, also to this machine: unlike
+// a signature, it is all that a thief needs.
+func checkBearer(scheme, host string) error {
+	if scheme == "https" {
+		return nil
+	}
+	return &delivery.Error{Kind: delivery.KindRefused, Op: "calling the agent", Err: fmt.Errorf("a bearer token is not sent in clear to %s", host),
+		Hints: []string{"AWS_ENDPOINT_URL_BEDROCK_AGENTCORE has to be https://, with its authority in AWS_CA_BUNDLE; `slipway local env` exports both"}}
 }
 
 // sign adds a SigV4 signature. The signer escapes the path once more than the

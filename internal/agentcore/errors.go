@@ -1,6 +1,7 @@
 package agentcore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,6 +68,10 @@ type failure struct {
 		Name    string `json:"name"`
 		Message string `json:"message"`
 	} `json:"fieldList"`
+	// Error is JSON-RPC's, in which MCP's and A2A's runtimes word it.
+	Error struct {
+		Message string `json:"message"`
+	} `json:"error"`
 }
 
 // remoteError reads a refusal: the code from the X-Amzn-ErrorType header or
@@ -82,8 +87,12 @@ func remoteError(r *request, resp *http.Response, body []byte) error {
 
 func readFailure(resp *http.Response, body []byte) (failure, string) {
 	var f failure
-	if json.Unmarshal(body, &f) != nil {
+	event, _ := bytes.CutPrefix(bytes.TrimSpace(body), []byte("data: ")) // AG-UI's runtimes word it as an event
+	if json.Unmarshal(event, &f) != nil {
 		f = failure{Message: http.StatusText(resp.StatusCode)} // HTML of something in between
+	}
+	if f.Message == "" {
+		f.Message = f.Error.Message
 	}
 	for _, code := range []string{resp.Header.Get("X-Amzn-Errortype"), f.Code, f.Type} {
 		if code = shortCode(code); code != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -78,7 +77,7 @@ func (c *Client) data(operation, verb, arn, endpoint, session string) *request {
 	if endpoint == "" {
 		endpoint = delivery.DefaultEndpoint
 	}
-	r := &request{operation: operation, resource: arn, method: http.MethodPost, base: c.base(c.Data, "bedrock-agentcore"),
+	r := &request{operation: operation, resource: arn, method: http.MethodPost, base: c.base(c.Data, dataHost),
 		path: "/runtimes/" + escape(arn) + "/" + verb, query: url.Values{"qualifier": {endpoint}}, header: http.Header{}}
 	if session != "" {
 		r.header.Set(sessionHeader, session)
@@ -108,9 +107,4 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	room := maxAnswer - len(b.data)
 	b.data = append(b.data, p[:min(room, len(p))]...)
 	return len(p), nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

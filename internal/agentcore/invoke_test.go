@@ -51,15 +51,39 @@ func TestBearer(t *testing.T) {
 	if h.Get("Authorization") != "Bearer "+canaryBearer || h.Get("X-Amz-Date") != "" || h.Get("X-Amz-Security-Token") != "" {
 		t.Errorf("sent %v", h)
 	}
-	c, f = client(answer{status: 200})
-	c.Data = "http://agentcore.example"
-	_, err := c.Invoke(t.Context(), call)
-	if err == nil || len(f.requests) != 0 || strings.Contains(err.Error(), canaryBearer) {
-		t.Errorf("got %v, %d calls", err, len(f.requests))
+	if err := c.CheckBearer(); err != nil {
+		t.Error(err)
+	}
+	for _, base := range []string{"http://agentcore.example", "http://127.0.0.1:4510", "http://localhost"} {
+		c, f = client(answer{status: 200})
+		c.Data = base
+		_, err := c.Invoke(t.Context(), call)
+		if delivery.KindOf(err) != delivery.KindRefused || len(f.requests) != 0 || strings.Contains(err.Error(), canaryBearer) {
+			t.Errorf("%s: got %v, %d calls", base, err, len(f.requests))
+		}
+		if err := c.CheckBearer(); delivery.KindOf(err) != delivery.KindRefused {
+			t.Errorf("%s: %v", base, err)
+		}
 	}
 	c, _ = client(answer{status: 401, body: `{"message":"no"}`})
 	if a, err := c.Invoke(t.Context(), call); err != nil || a.Status != 401 || strings.Contains(fmt.Sprint(a), canaryBearer) {
 		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
+// TestRefusalsOfTheProtocols: MCP and A2A word AgentCore's own errors as
+// JSON-RPC, AG-UI as an event.
+func TestRefusalsOfTheProtocols(t *testing.T) {
+	for name, body := range map[string]string{
+		"JSON-RPC": `{"jsonrpc":"2.0","error":{"code":-32001,"message":"Missing Authentication Token"}}`,
+		"event":    "data: {\"type\":\"RUN_ERROR\",\"code\":\"UNAUTHORIZED\",\"message\":\"Missing Authentication Token\"}\n\n",
+		"plain":    `{"message":"Missing Authentication Token"}`,
+	} {
+		c, _ := client(answer{status: 401, header: map[string]string{"X-Amzn-ErrorType": "UnauthorizedException"}, body: body})
+		a, err := c.Invoke(t.Context(), delivery.Invocation{RuntimeARN: runtimeARN, Bearer: canaryBearer})
+		if err != nil || a.Status != 401 || a.ErrorCode != "UnauthorizedException" || a.Message != "Missing Authentication Token" {
+			t.Errorf("%s: got %+v, %v", name, a, err)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func (a *app) invokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invoke --env NAME [PAYLOAD]",
 		Short: "Send a payload to the agent, print its answer",
-		Long:  "Sends PAYLOAD to the agent through the endpoint that serves. \"-\" reads it from stdin;\ntext that is no JSON is sent as {\"prompt\": TEXT}.",
+		Long:  "Sends PAYLOAD to the agent through the endpoint that serves. \"-\" reads it from stdin;\ntext that is no JSON is sent in the form of the agent's protocol ({\"prompt\": TEXT} for HTTP).\nA runtime with a JWT authorizer is called with the token in SLIPWAY_VERIFY_TOKEN.",
 		Example: `  slipway invoke --env dev '{"prompt": "ping"}'
   echo '{"prompt": "ping"}' | slipway invoke --env dev -`,
 		Args: cobra.MaximumNArgs(1),
@@ -40,7 +40,7 @@ func (a *app) invokeCommand() *cobra.Command {
 			if n := len(session); session != "" && (n < 33 || n > 256) {
 				return usage(cmd, fmt.Errorf("--session has %d characters; AgentCore takes 33 to 256", n))
 			}
-			payload, err := a.payload(cmd.Context(), args)
+			call, err := a.payload(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ func (a *app) invokeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			call := delivery.Invocation{Endpoint: endpoint, Session: session, Payload: payload}
+			call.Endpoint, call.Session = endpoint, session
 			return a.invoke(cmd.Context(), d, call)
 		},
 	}
@@ -115,28 +115,36 @@ func (w *answerWriter) end() {
 	}
 }
 
-func (a *app) payload(ctx context.Context, args []string) ([]byte, error) {
+// payload is what the arguments ask to be sent: JSON as it is, text for the
+// agent's protocol to wrap, or nothing, which is a ping.
+func (a *app) payload(ctx context.Context, args []string) (call delivery.Invocation, err error) {
 	if len(args) == 0 {
-		return []byte(`{"prompt": "ping"}`), nil
+		return call, nil
 	}
 	text := args[0]
 	if text == "-" {
 		raw, err := until(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.In, maxPayload+1)) })
 		if ctx.Err() != nil {
-			return nil, &delivery.Error{Kind: delivery.KindInterrupted, Err: errors.New("interrupted: nothing was sent")}
+			return call, &delivery.Error{Kind: delivery.KindInterrupted, Err: errors.New("interrupted: nothing was sent")}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the payload: %w", err)
+			return call, fmt.Errorf("reading the payload: %w", err)
 		}
 		if len(raw) > maxPayload {
-			return nil, &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("the payload is larger than AgentCore's 100 MB")}
+			return call, &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("the payload is larger than AgentCore's 100 MB")}
 		}
-		return raw, nil
+		if len(raw) == 0 {
+			return call, &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("there is no payload on stdin")}
+		}
+		call.Payload = raw
+		return call, nil
 	}
 	if json.Valid([]byte(text)) {
-		return []byte(text), nil
+		call.Payload = []byte(text)
+	} else {
+		call.Text = text
 	}
-	return json.Marshal(map[string]string{"prompt": text})
+	return call, nil
 }
 
 func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
@@ -160,6 +168,8 @@ func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
 // invokeHints looks at whose the failure is: the agent's, or the call's.
 func invokeHints(answer delivery.Answer) []string {
 	switch answer.Status {
+	case http.StatusUnauthorized:
+		return []string{"the runtime's authorizer refused the token in SLIPWAY_VERIFY_TOKEN: put a fresh one there, for the audience, client and scopes that it wants"}
 	case http.StatusNotFound:
 		return []string{"slipway status shows the endpoint that serves"}
 	case http.StatusFailedDependency:

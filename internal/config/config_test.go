@@ -97,7 +97,7 @@ func TestGood(t *testing.T) {
 					if err != nil {
 						t.Fatalf("%s in %s: %v", a.Name, e.Name, err)
 					}
-					if !json.Valid(target.Settings) || !json.Valid(target.Verify.Payload) {
+					if !json.Valid(target.Settings) || target.Verify.Payload != nil && !json.Valid(target.Verify.Payload) {
 						t.Errorf("settings %s or payload %s are not JSON", target.Settings, target.Verify.Payload)
 					}
 				}

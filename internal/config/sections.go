@@ -115,9 +115,6 @@ func (r *reader) agent(name string, v value) Agent {
 			a.Origins[name] = from
 		}
 	}
-	if a.Verify.Payload == nil {
-		a.Verify.Payload = []byte(`{"prompt":"ping"}`)
-	}
 	return a
 }
 

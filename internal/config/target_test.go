@@ -49,7 +49,7 @@ func checkTargets(t *testing.T, f *File) {
 			if err := json.Unmarshal(target.Settings, &settings); err != nil {
 				t.Fatalf("settings %s: %v", target.Settings, err)
 			}
-			if !json.Valid(target.Verify.Payload) {
+			if target.Verify.Payload != nil && !json.Valid(target.Verify.Payload) {
 				t.Fatalf("payload %s is not JSON", target.Verify.Payload)
 			}
 			repository := target.Registry + "/" + target.Repository
@@ -119,7 +119,6 @@ func TestTargetDefaults(t *testing.T) {
 		Registry: "111122223333.dkr.ecr.us-east-1.amazonaws.com", Repository: "aa",
 		Compute: delivery.MicroVM, Reference: delivery.ByDigest, MovesLatest: true,
 		Settings: json.RawMessage(`{}`),
-		Verify:   delivery.VerifySpec{Payload: json.RawMessage(`{"prompt":"ping"}`)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -37,6 +37,9 @@ type runtimeFacts struct {
 	} `json:"agentRuntimeArtifact"`
 	Capacity   json.RawMessage `json:"capacityProviderConfiguration"`
 	Authorizer json.RawMessage `json:"authorizerConfiguration"`
+	Protocol   struct {
+		Server string `json:"serverProtocol"`
+	} `json:"protocolConfiguration"`
 }
 
 func readFacts(doc Document) (runtimeFacts, error) {

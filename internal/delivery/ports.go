@@ -124,13 +124,24 @@ type Invoker interface {
 	Invoke(ctx context.Context, call Invocation) (Answer, error)
 }
 
+// BearerChecker is an Invoker that knows beforehand whether it would send a
+// bearer token.
+type BearerChecker interface {
+	// CheckBearer returns an *Error of KindRefused where calls would go out
+	// unencrypted.
+	CheckBearer() error
+}
+
 // Invocation is one call of an agent.
 type Invocation struct {
 	RuntimeARN string
 	Endpoint   string
 	Session    string // 33 to 256 characters
-	Payload    []byte
-	Bearer     string
+	// Payload is what is sent; where it is empty, Text in the form of the
+	// agent's protocol, or a ping.
+	Payload []byte
+	Text    string
+	Bearer  string
 	// Stream, where not nil, is where a 2xx answer is written as it comes,
 	// without a limit; the Answer then has no Body.
 	Stream io.Writer

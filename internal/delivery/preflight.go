@@ -203,16 +203,14 @@ func (r *run) planUpdate(context.Context) error {
 }
 
 // verifiable refuses a configuration whose verify would need a token that is
-// not there.
+// not there, or of no use.
 func (r *run) verifiable(configuration json.RawMessage) error {
 	o, _ := parseObject(configuration) // no settings, no authorizer
 	authorizer, _ := o.get("authorizerConfiguration")
-	if !present(authorizer) || r.Target.BearerToken != "" || r.Target.Verify.Skip {
+	if !present(authorizer) || r.Target.Verify.Skip {
 		return nil
 	}
-	return &Error{Kind: KindRefused, Op: "preparing the verify",
-		Err:   errors.New("this runtime has a JWT authorizer, and there is no bearer token to verify it with"),
-		Hints: []string{"put one in SLIPWAY_VERIFY_TOKEN", "--skip-verify delivers unverified, which can't be promoted"}}
+	return r.checkToken("preparing the verify", "--skip-verify delivers unverified, which can't be promoted")
 }
 
 func (r *run) plan() error {

@@ -210,6 +210,29 @@ func (d *Deliverer) Call(ctx context.Context, call Invocation) (Answer, error) {
 	if call.Session == "" {
 		call.Session = "slipway-invoke-" + randomHex(16)
 	}
+	if len(call.Payload) == 0 {
+		if call.Payload, err = f.payload(call.Text); err != nil {
+			return Answer{}, err
+		}
+	}
+	if present(f.Authorizer) {
+		if err := d.checkToken("invoking the agent"); err != nil {
+			return Answer{}, err
+		}
+	}
 	call.RuntimeARN, call.Bearer = f.ARN, d.bearer(f)
 	return d.Invoker.Invoke(ctx, call)
+}
+
+// payload is a text as the agent takes it, or a ping.
+func (f runtimeFacts) payload(text string) ([]byte, error) {
+	if text == "" {
+		return ping(f.protocol()), nil
+	}
+	payload, ok := say(f.protocol(), text)
+	if !ok {
+		return nil, &Error{Kind: KindUsage, Op: "invoking the agent", Err: errors.New("an MCP server takes JSON-RPC, no text"),
+			Hints: []string{`such as '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'`}}
+	}
+	return payload, nil
 }

@@ -113,7 +113,8 @@ func (t Target) verifyLimit() time.Duration {
 }
 
 // VerifySpec says how a new version proves that it serves. The zero value
-// sends {"prompt": "ping"} and accepts any 2xx answer that ends.
+// sends a ping as the runtime's protocol has it ({"prompt": "ping"} for HTTP)
+// and accepts any 2xx answer that ends and holds no error of the protocol.
 type VerifySpec struct {
 	Payload  json.RawMessage
 	Contains string

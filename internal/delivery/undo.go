@@ -123,8 +123,12 @@ func (r *run) recordReturn(ctx context.Context, version string, failed *Pointer,
 }
 
 func (r *run) rolledBack(cause error, serves string) error {
-	return &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves,
-		Hints: []string{"mend the agent and deploy the next commit; the log lines above are the agent's own"}}
+	hints := []string{"mend the agent and deploy the next commit; the log lines above are the agent's own"}
+	var own *Error
+	if errors.As(cause, &own) && len(own.Hints) > 0 {
+		hints = own.Hints // it was not the agent
+	}
+	return &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves, Hints: hints}
 }
 
 func (r *run) orUnverified() string {

@@ -35,7 +35,7 @@ func (d *Deliverer) verify(ctx context.Context, version runtimeFacts, endpoint s
 	if err != nil {
 		return err
 	}
-	if err := d.judge(answer); err != nil {
+	if err := d.judge(version.protocol(), answer); err != nil {
 		return err
 	}
 	// The answer counts only if the endpoint served our version all along.
@@ -62,13 +62,13 @@ func (d *Deliverer) bearer(version runtimeFacts) string {
 func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint string) (Answer, error) {
 	payload := d.Target.Verify.Payload
 	if len(payload) == 0 {
-		payload = []byte(`{"prompt": "ping"}`)
+		payload = ping(version.protocol())
 	}
 	for try := 1; ; try++ {
 		call := Invocation{RuntimeARN: version.ARN, Endpoint: endpoint, Session: "slipway-verify-" + randomHex(16),
 			Payload: payload, Bearer: d.bearer(version)}
 		answer, err := d.Invoker.Invoke(ctx, call)
-		if err == nil && !inconclusive(answer) && !refusedBearer(call, answer) {
+		if err == nil && !inconclusive(version.protocol(), answer) && !refusedBearer(call, answer) {
 			return answer, nil
 		}
 		if err == nil {
@@ -76,8 +76,7 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 				Code: answer.ErrorCode, Message: answer.Message, Status: answer.Status, RequestID: answer.RequestID}
 		}
 		if refusedBearer(call, answer) {
-			return Answer{}, &Error{Kind: KindFailed, Op: "verify could not be measured", Err: err,
-				Hints: []string{"the runtime's authorizer refused the token in SLIPWAY_VERIFY_TOKEN: put a fresh one there"}}
+			return Answer{}, d.tokenRefused(err)
 		}
 		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) {
 			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
@@ -88,18 +87,12 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 	}
 }
 
-// refusedBearer says whether it is the token that was refused: that tells
-// nothing about the agent.
-func refusedBearer(call Invocation, a Answer) bool {
-	return call.Bearer != "" && (a.Status == 401 || a.Status == 403)
-}
-
 // inconclusive says whether an answer is AgentCore's and not the agent's.
-func inconclusive(a Answer) bool {
-	return a.Status == 429 || a.Status == 409 || a.Status == 500 || a.Status == 503
+func inconclusive(protocol string, a Answer) bool {
+	return a.Status == 429 || a.Status == 409 || a.Status == 500 || a.Status == 503 || unasked(protocol, a.Body)
 }
 
-func (d *Deliverer) judge(a Answer) error {
+func (d *Deliverer) judge(protocol string, a Answer) error {
 	if a.Status < 200 || a.Status > 299 {
 		reason := fmt.Sprintf("it answered %d", a.Status)
 		if a.ErrorCode != "" {
@@ -109,6 +102,12 @@ func (d *Deliverer) judge(a Answer) error {
 			reason += ": " + a.Message
 		}
 		return &verifyError{reason}
+	}
+	if reason := failure(protocol, a.Body); reason != "" {
+		return &verifyError{reason}
+	}
+	if len(d.Target.Verify.Payload) == 0 && !answers(protocol, a.Body) {
+		return &verifyError{"its answer holds no JSON-RPC result: " + excerpt(a.Body)}
 	}
 	if want := d.Target.Verify.Contains; want != "" && !bytes.Contains(a.Body, []byte(want)) {
 		return &verifyError{fmt.Sprintf("its answer does not contain %q: %s", want, excerpt(a.Body))}
