@@ -94,6 +94,8 @@ func TestScripts(t *testing.T) {
 			"admin":    cmdAdmin,
 			"job":      cmdJob,
 			"agent":    cmdAgent,
+			"bearer":   cmdBearer,
+			"config":   cmdConfig,
 			"exit":     cmdExit,
 			"param":    cmdParam,
 			"settle":   cmdSettle,
@@ -193,6 +195,38 @@ func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
 	revision, err := theWorld(ts).commit(context.Background(), tools[args[0]], args[0])
 	ts.Check(err)
 	ts.Setenv("REVISION", revision)
+}
+
+// cmdBearer puts a token of the cloud's issuer into SLIPWAY_VERIFY_TOKEN:
+// bearer AUDIENCE [SECONDS], its life.
+func cmdBearer(ts *testscript.TestScript, _ bool, args []string) {
+	w := theWorld(ts)
+	job := sim.Job{Repository: "acme/agents"}
+	if len(args) > 1 {
+		var err error
+		job.Lifetime, err = strconv.ParseInt(args[1], 10, 64)
+		ts.Check(err)
+	}
+	var token struct {
+		Value string `json:"value"`
+	}
+	ts.Check(w.api.call(context.Background(), http.MethodPost, "token", map[string]any{"job": job, "audience": args[0]}, &token))
+	ts.Setenv("SLIPWAY_VERIFY_TOKEN", token.Value)
+	w.secrets = append(w.secrets, token.Value)
+}
+
+// cmdConfig puts a file in place of the agent's runtime: and verify: in
+// slipway.yaml: config FILE.
+func cmdConfig(ts *testscript.TestScript, _ bool, args []string) {
+	file := filepath.Join(theWorld(ts).repo, "slipway.yaml")
+	raw, err := os.ReadFile(file)
+	ts.Check(err)
+	head, _, ok := strings.Cut(string(raw), "    runtime:")
+	_, tail, also := strings.Cut(string(raw), "\nenvironments:")
+	if !ok || !also {
+		ts.Fatalf("slipway.yaml has no runtime: of an agent")
+	}
+	ts.Check(os.WriteFile(file, []byte(head+ts.ReadFile(args[0])+"\nenvironments:"+tail), 0o644))
 }
 
 // cmdExit runs slipway and checks its exit code: exit CODE ARG...
