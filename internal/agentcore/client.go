@@ -21,9 +21,9 @@ import (
 const (
 	signingName = "bedrock-agentcore" // of both planes (facts: Wire)
 	dataHost    = "bedrock-agentcore"
-	maxBody     = 16 << 20            // of a control plane's answer
-	callTimeout = 30 * time.Second    // of one attempt on the control plane
-	callBudget  = 3 * time.Minute     // of a call with its retries
+	maxBody     = 16 << 20         // of a control plane's answer
+	callTimeout = 30 * time.Second // of one attempt on the control plane
+	callBudget  = 3 * time.Minute  // of a call with its retries
 )
 
 // HTTPClient sends requests; *http.Client is one.

@@ -110,6 +110,10 @@ func (s *Session) Config(service Service) aws.Config {
 // Endpoint returns the base URL that stands in for a service's own, or "".
 func (s *Session) Endpoint(service Service) string { return s.endpoints.URL(service) }
 
+// Transport carries calls to AWS that are none of an SDK's, such as a
+// registry's: it trusts whom the session trusts.
+func (s *Session) Transport() http.RoundTripper { return s.client.Transport }
+
 // Region returns the region of the session.
 func (s *Session) Region() string { return s.region }
 

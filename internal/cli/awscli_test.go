@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -301,8 +302,16 @@ func awsRuntime(c *awsCLI, o outcome) {
 	if err := os.WriteFile(payload, []byte(`{"prompt": "ping"}`), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.run("bedrock-agentcore", "invoke-agent-runtime", "--agent-runtime-arn", runtime.AgentRuntimeArn, "--runtime-session-id",
-		strings.Repeat("s", 40), "--payload", "fileb://"+payload, out)
+	invoke := []string{"bedrock-agentcore", "invoke-agent-runtime", "--agent-runtime-arn", runtime.AgentRuntimeArn, "--runtime-session-id",
+		strings.Repeat("s", 40), "--payload", "fileb://" + payload, out}
+	c.run(invoke...)
+	// AWS_ENDPOINT_URL alone is enough: a signed call needs no HTTPS.
+	whole := c.env
+	c.env = slices.DeleteFunc(slices.Clone(whole), func(kv string) bool {
+		return strings.HasPrefix(kv, "AWS_ENDPOINT_URL_") || strings.HasPrefix(kv, "AWS_CA_BUNDLE=")
+	})
+	c.run(invoke...)
+	c.env = whole
 	answer, err := os.ReadFile(out)
 	if err != nil || !bytes.Contains(answer, []byte("pong from "+o.report.Revision[:7])) {
 		c.t.Errorf("the agent answered %s, %v", answer, err)

@@ -169,7 +169,7 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 // repository is an ECR repository, logged in by ECR's own token. Where ECR's
 // API stands elsewhere, so does its registry.
 func repository(session *awsauth.Session, host, name string) (*registry.Repository, error) {
-	images := &registry.Repository{Registry: host, Name: name}
+	images := &registry.Repository{Registry: host, Name: name, Transport: session.Transport()}
 	if base := session.Endpoint(awsauth.ECR); base != "" {
 		endpoint, err := url.Parse(base)
 		if err != nil {
