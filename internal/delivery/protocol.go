@@ -30,7 +30,8 @@ func (f runtimeFacts) protocol() string {
 // for it is a permission of its own.
 func ping(protocol string) json.RawMessage {
 	if protocol == protocolMCP {
-		return json.RawMessage(`{"jsonrpc":"2.0","id":"slipway","method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"slipway","version":"1"}}}`)
+		return json.RawMessage(`{"jsonrpc":"2.0","id":"slipway","method":"initialize","params":{` +
+			`"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"slipway","version":"1"}}}`)
 	}
 	payload, _ := say(protocol, "ping") // every other protocol takes a text
 	return payload
@@ -46,9 +47,11 @@ func say(protocol, text string) (json.RawMessage, bool) {
 	form := `{"prompt": %s}`
 	switch protocol {
 	case protocolA2A:
-		form = `{"jsonrpc":"2.0","id":"slipway","method":"message/send","params":{"message":{"kind":"message","role":"user","messageId":"slipway","parts":[{"kind":"text","text":%s}]}}}`
+		form = `{"jsonrpc":"2.0","id":"slipway","method":"message/send","params":{"message":{` +
+			`"kind":"message","role":"user","messageId":"slipway","parts":[{"kind":"text","text":%s}]}}}`
 	case protocolAGUI:
-		form = `{"threadId":"slipway","runId":"slipway","state":{},"messages":[{"id":"slipway","role":"user","content":%s}],"tools":[],"context":[],"forwardedProps":{}}`
+		form = `{"threadId":"slipway","runId":"slipway","state":{},"tools":[],"context":[],"forwardedProps":{},` +
+			`"messages":[{"id":"slipway","role":"user","content":%s}]}`
 	}
 	return fmt.Appendf(nil, form, quoted), true
 }

@@ -21,7 +21,8 @@ func (d *Deliverer) checkToken(op string, more ...string) error {
 		return &Error{Kind: KindRefused, Op: op, Err: errors.New(what), Hints: append(hints, more...)}
 	}
 	if d.Target.BearerToken == "" {
-		return refuse("this runtime has a JWT authorizer, and there is no bearer token to call it with", "put one in SLIPWAY_VERIFY_TOKEN")
+		return refuse("this runtime has a JWT authorizer, and there is no bearer token to call it with",
+			"put one in SLIPWAY_VERIFY_TOKEN")
 	}
 	if end, ok := tokenEnd(d.Target.BearerToken); ok && !d.now().Add(tokenSlack).Before(end) {
 		return refuse("the token in SLIPWAY_VERIFY_TOKEN "+expiry(end, d.now()), "put a fresh one there")
@@ -68,9 +69,11 @@ func refusedBearer(call Invocation, a Answer) bool {
 // tokenRefused words it. A token that was good when the delivery began may be
 // over by now.
 func (d *Deliverer) tokenRefused(err error) error {
-	hint := "the runtime's authorizer refused the token in SLIPWAY_VERIFY_TOKEN: put a fresh one there, for the audience, client and scopes that it wants"
+	hint := "the runtime's authorizer refused the token in SLIPWAY_VERIFY_TOKEN: " +
+		"put a fresh one there, for the audience, client and scopes that it wants"
 	if end, ok := tokenEnd(d.Target.BearerToken); ok && !d.now().Before(end) {
-		hint = fmt.Sprintf("the token in SLIPWAY_VERIFY_TOKEN %s, while the delivery ran: put one there that lives longer", expiry(end, d.now()))
+		hint = fmt.Sprintf("the token in SLIPWAY_VERIFY_TOKEN %s, while the delivery ran: put one there that lives longer",
+			expiry(end, d.now()))
 	}
 	return &Error{Kind: KindFailed, Op: "verify could not be measured", Err: err, Hints: []string{hint}}
 }

@@ -1,14 +1,9 @@
 package sim
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/textproto"
 	"strings"
 	"time"
 )
@@ -100,7 +95,7 @@ func (c *Cloud) admit(k *call) (invocation, *versionRecord, error) {
 			return in, nil, err
 		}
 	}
-	_, v, err := c.find(in)
+	v, err := c.find(in)
 	if err != nil && k.op.unsigned && !carriesBearer(k.Request) {
 		err = errorOr(c.authenticate(k), err) // strangers learn nothing
 	}
@@ -121,10 +116,11 @@ func (c *Cloud) admit(k *call) (invocation, *versionRecord, error) {
 }
 
 // find finds the version that an endpoint serves now.
-func (c *Cloud) find(in invocation) (*runtimeRecord, *versionRecord, error) {
+func (c *Cloud) find(in invocation) (*versionRecord, error) {
 	c.agentcore.mu.Lock()
 	defer c.agentcore.mu.Unlock()
-	return c.served(in)
+	_, v, err := c.served(in)
+	return v, err
 }
 
 func (c *Cloud) invokeAgentRuntime(k *call) (any, error) {
@@ -146,7 +142,8 @@ func (c *Cloud) invoke(k *call, in invocation, v *versionRecord, agent contract)
 	if agent.protocol == protocolMCP {
 		accept := k.Header.Get("Accept")
 		if !strings.Contains(accept, "application/json") || !strings.Contains(accept, "text/event-stream") {
-			return faultf(http.StatusNotAcceptable, "McpRequestUnacceptableException", "Accept Header Error - MCP protocol requires Accept header: application/json, text/event-stream")
+			return faultf(http.StatusNotAcceptable, "McpRequestUnacceptableException",
+				"Accept Header Error - MCP protocol requires Accept header: application/json, text/event-stream")
 		}
 		// It routes before the other: SDKs make up a new id of that one for
 		// each call that names none.
@@ -196,7 +193,8 @@ func (c *Cloud) getAgentCard(k *call) (any, error) {
 }
 
 func noEndpoint(in invocation) error {
-	return faultf(http.StatusNotFound, "ResourceNotFoundException", "No endpoint or agent found with qualifier '%s' for agent '%s'", in.endpoint, in.arn())
+	return faultf(http.StatusNotFound, "ResourceNotFoundException",
+		"No endpoint or agent found with qualifier '%s' for agent '%s'", in.endpoint, in.arn())
 }
 
 // served is the version that an endpoint serves. The caller holds
@@ -233,139 +231,6 @@ func clientError(format string, args ...any) *fault {
 	return faultf(http.StatusFailedDependency, "RuntimeClientError", format, args...)
 }
 
-// forwarded are the headers that go to the agent; its answer may carry those
-// of the second list back.
-func forwarded() []string {
-	return []string{"Content-Type", "Accept", headerUser, headerMCP, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name",
-		"X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"}
-}
-
-func returned() []string {
-	return []string{"Content-Type", headerMCP, "Mcp-Protocol-Version", "X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage"}
-}
-
-// withheld says whether a header is never passed on, whatever the runtime's
-// allowlist names: what a call is signed with; and where it has a token
-// instead, the user that it would speak for, who is the token's own.
-func withheld(header string, bearer bool) bool {
-	switch lower := strings.ToLower(header); lower {
-	case "authorization":
-		return !bearer
-	case strings.ToLower(headerUser):
-		return bearer
-	default:
-		return strings.HasPrefix(lower, "x-amz-")
-	}
-}
-
-// proxy sends a call to the agent and its answer to the caller, as it comes.
-func (c *Cloud) proxy(ctx context.Context, k *call, s *session, method, path string) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(k.body))
-	if err != nil {
-		return err
-	}
-	for _, name := range append(forwarded(), s.contract.headers...) {
-		if withheld(name, k.op.unsigned) {
-			continue
-		}
-		if values := k.Header.Values(name); len(values) > 0 {
-			req.Header[textproto.CanonicalMIMEHeaderKey(name)] = values
-		}
-	}
-	req.Header.Set(headerSession, s.key.session)
-	if s.contract.protocol == protocolMCP && req.Header.Get(headerMCP) == "" && !initializes(k.body) {
-		req.Header.Set(headerMCP, s.key.session)
-	}
-	res, err := s.client.Do(req)
-	if err != nil {
-		return c.broken(k, s, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return clientError("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", res.StatusCode)
-	}
-	c.passOn(k, s, res)
-	if err := flow(k.answer, res.Body); err != nil {
-		c.warn("agent %s: the answer broke off: %v", s.key.runtime, err)
-		breakOff(k.answer)
-	}
-	return nil
-}
-
-// passOn writes the head of an agent's answer.
-func (c *Cloud) passOn(k *call, s *session, res *http.Response) {
-	header := k.answer.Header()
-	for _, name := range returned() {
-		if values := res.Header.Values(name); len(values) > 0 {
-			header[textproto.CanonicalMIMEHeaderKey(name)] = values
-		}
-	}
-	if s.contract.protocol == protocolMCP {
-		// An agent that keeps MCP's sessions itself names them; either way the
-		// id leads back to this session.
-		if id := header.Get(headerMCP); id != "" && id != s.key.session {
-			c.agentcore.sessions.name(s, id)
-		} else {
-			header.Set(headerMCP, s.key.session)
-		}
-	}
-	header.Set(headerSession, s.key.session)
-	header.Set("X-Amzn-RequestId", k.id)
-	k.wrote = true
-	k.answer.WriteHeader(res.StatusCode)
-}
-
-// initializes says whether a payload begins a session of MCP's. Assumption: it
-// goes out without an id, so that a server which keeps sessions gives one; all
-// other payloads carry one, as the contract has it.
-func initializes(payload []byte) bool {
-	var call struct {
-		Method string `json:"method"`
-	}
-	return json.Unmarshal(payload, &call) == nil && call.Method == "initialize"
-}
-
-// broken words a call that got no answer at all.
-func (c *Cloud) broken(k *call, s *session, err error) error {
-	if k.Context().Err() != nil {
-		return clientError("The caller has gone")
-	}
-	c.warn("agent %s: no answer: %v", s.key.runtime, err)
-	return clientError("Received error (502) from runtime. Please check your CloudWatch logs for more information.")
-}
-
-// flow copies an answer, piece by piece.
-func flow(w http.ResponseWriter, r io.Reader) error {
-	out := http.NewResponseController(w)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := r.Read(buf)
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return nil //nolint:nilerr // the caller has gone: nothing to tell it
-			}
-			if err := out.Flush(); err != nil {
-				return nil //nolint:nilerr // the same
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// breakOff lets the caller see that an answer is not whole: a clean end would
-// say that it is.
-func breakOff(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err == nil {
-		_ = conn.Close()
-	}
-}
-
 func (c *Cloud) stopRuntimeSession(k *call) (any, error) {
 	in, _, err := c.admit(k)
 	if err != nil {
@@ -378,64 +243,6 @@ func (c *Cloud) stopRuntimeSession(k *call) (any, error) {
 		return nil, faultf(http.StatusNotFound, "ResourceNotFoundException", "Session '%s' was not found or has ended", in.session)
 	}
 	return &reply{status: http.StatusOK, header: http.Header{headerSession: {in.session}}, body: map[string]any{}}, nil
-}
-
-// The values of serverProtocol.
-const (
-	protocolHTTP = "HTTP"
-	protocolMCP  = "MCP"
-	protocolA2A  = "A2A"
-	protocolAGUI = "AGUI"
-)
-
-// contract is what an agent's container promises, by its serverProtocol.
-type contract struct {
-	protocol string
-	port     int
-	path     string
-	ping     string   // "" where a listening port is all that is promised
-	headers  []string // further ones that the runtime lets through
-}
-
-func contractOf(d document) contract {
-	var p struct {
-		ServerProtocol string `json:"serverProtocol"`
-		Port           int    `json:"port"`
-		Path           string `json:"path"`
-	}
-	_ = exact(d["protocolConfiguration"], &p) // absent or checked
-	k := contract{protocol: or(p.ServerProtocol, protocolHTTP), port: 8080, path: "/invocations", ping: "/ping"}
-	switch p.ServerProtocol {
-	case protocolMCP:
-		k.port, k.path, k.ping = 8000, "/mcp", ""
-	case protocolA2A:
-		k.port, k.path = 9000, "/"
-	}
-	if p.Port != 0 {
-		k.port = p.Port
-	}
-	if p.Path != "" {
-		k.path = p.Path
-	}
-	_ = json.Unmarshal(stringsOf(d, "requestHeaderConfiguration")["requestHeaderAllowlist"], &k.headers) // absent or checked
-	return k
-}
-
-// healthy judges an answer to /ping.
-func healthy(status int, body []byte) (ok, busy bool) {
-	var p struct {
-		Status string `json:"status"`
-	}
-	if status != http.StatusOK || json.Unmarshal(body, &p) != nil {
-		return false, false
-	}
-	return p.Status == "Healthy" || p.Status == "HealthyBusy", p.Status == "HealthyBusy"
-}
-
-// initTimeExceeded is what AgentCore says of an agent that does not become
-// healthy, whether it is slow or has crashed. The truth is in its log.
-func initTimeExceeded() *fault {
-	return clientError("Runtime initialization time exceeded. Please make sure that initialization completes in 30s.")
 }
 
 func logGroup(runtimeID, endpoint string) string {

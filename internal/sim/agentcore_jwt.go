@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -60,13 +59,22 @@ func carriesBearer(r *http.Request) bool {
 // takesBearer says which operations a runtime with a JWT authorizer serves to
 // the owner of a token. The last one is for callers that have none yet.
 func takesBearer(operation string) bool {
-	return slices.Contains([]string{"InvokeAgentRuntime", "StopRuntimeSession", "GetAgentCard", "GetRuntimeProtectedResourceMetadata"}, operation)
+	switch operation {
+	case "InvokeAgentRuntime", "StopRuntimeSession", "GetAgentCard", "GetRuntimeProtectedResourceMetadata":
+		return true
+	}
+	return false
 }
 
 // mismatch is the answer to a call by the method that the runtime does not
 // take.
 func mismatch() error {
-	return faultf(http.StatusForbidden, "AccessDeniedException", "Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)")
+	return accessDenied("Authorization method mismatch. The agent is configured for a different authorization method than what was used in your request. " +
+		"Check the agent's authorization configuration and ensure your request uses the matching method (OAuth or SigV4)")
+}
+
+func accessDenied(message string) *fault {
+	return faultf(http.StatusForbidden, "AccessDeniedException", "%s", message)
 }
 
 // authorizeBearer judges the token of a call, and says in the journal whose it
@@ -79,7 +87,8 @@ func (c *Cloud) authorizeBearer(k *call, in invocation, a *jwtAuthorizer) error 
 		return k.unauthorized(in, a, "Missing Authentication Token")
 	}
 	if k.TLS == nil {
-		return faultf(http.StatusForbidden, "AccessDeniedException", "the local cloud takes bearer tokens over HTTPS alone, as AWS does: call https://%s, with the file ca.pem of the cloud's state as the authority (AWS_CA_BUNDLE)", k.Host)
+		return accessDenied("the local cloud takes bearer tokens over HTTPS alone, as AWS does: call https://" + k.Host +
+			", with the file ca.pem of the cloud's state as the authority (AWS_CA_BUNDLE)")
 	}
 	if len(token) > maxToken {
 		return parseFailed()
@@ -88,12 +97,12 @@ func (c *Cloud) authorizeBearer(k *call, in invocation, a *jwtAuthorizer) error 
 		return parseFailed()
 	}
 	if a.Workloads != nil {
-		return faultf(http.StatusForbidden, "AccessDeniedException", "the local cloud has no gateways: nobody meets allowedWorkloadConfiguration")
+		return accessDenied("the local cloud has no gateways: nobody meets allowedWorkloadConfiguration")
 	}
 	issuer, err := c.issuerAt(k.Context(), a.DiscoveryURL)
 	if err != nil {
 		c.warn("fetching the keys of %s: %v", a.DiscoveryURL, err)
-		f := faultf(http.StatusForbidden, "AccessDeniedException", "OAuth authorization failed: Failed to retrieve keys from the identity provider")
+		f := accessDenied("OAuth authorization failed: Failed to retrieve keys from the identity provider")
 		f.why = err.Error()
 		return f
 	}
@@ -107,7 +116,7 @@ func (c *Cloud) authorizeBearer(k *call, in invocation, a *jwtAuthorizer) error 
 }
 
 func parseFailed() error {
-	return faultf(http.StatusForbidden, "AccessDeniedException", "OAuth authorization failed: Failed to parse token")
+	return accessDenied("OAuth authorization failed: Failed to parse token")
 }
 
 // unauthorized refuses a token and tells where its like is to be had (RFC
@@ -130,7 +139,8 @@ func (k *call) invocationURL(in invocation, below string) string {
 	if k.TLS != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + k.Host + "/runtimes/" + url.QueryEscape(in.arn()) + "/invocations" + below + "?qualifier=" + in.endpoint
+	path := "/runtimes/" + url.QueryEscape(in.arn()) + "/invocations" + below
+	return scheme + "://" + k.Host + path + "?qualifier=" + in.endpoint
 }
 
 // scopes are what clients should ask the identity provider for.
@@ -142,8 +152,13 @@ func (a *jwtAuthorizer) scopes() []string {
 	return scopes
 }
 
-// verify returns the claims of a token that the authorizer takes. Its errors
-// are AgentCore's messages; none repeats the token or a claim.
+// bearerError is why a token is not taken, in AgentCore's words.
+type bearerError string
+
+func (e bearerError) Error() string { return string(e) }
+
+// verify returns the claims of a token that the authorizer takes, or a
+// bearerError, which repeats neither the token nor a claim's value.
 func (a *jwtAuthorizer) verify(token string, issuer TokenIssuer, now time.Time) (map[string]any, error) {
 	claims, _, err := signedClaims(token, func(url string) (TokenIssuer, error) {
 		if url != issuer.URL {
@@ -152,21 +167,21 @@ func (a *jwtAuthorizer) verify(token string, issuer TokenIssuer, now time.Time) 
 		return issuer, nil
 	})
 	if err != nil {
-		return nil, errors.New("Invalid Bearer token") //nolint:staticcheck,revive // AWS's words
+		return nil, bearerError("Invalid Bearer token")
 	}
 	expires, err := secondsClaim(claims, "exp", true)
 	if err != nil {
-		return nil, errors.New("Invalid Bearer token") //nolint:staticcheck,revive // AWS's words
+		return nil, bearerError("Invalid Bearer token")
 	}
 	notBefore, err := secondsClaim(claims, "nbf", false)
 	if err != nil || notBefore > now.Unix() {
-		return nil, errors.New("Invalid Bearer token") //nolint:staticcheck,revive // AWS's words
+		return nil, bearerError("Invalid Bearer token")
 	}
 	if now.Add(lifeLeft).Unix() >= expires {
-		return nil, errors.New("Token has expired") //nolint:staticcheck,revive // AWS's words
+		return nil, bearerError("Token has expired")
 	}
 	if claim := a.differs(claims); claim != "" {
-		return nil, errors.New("Claim '" + claim + "' value mismatch with configuration.") //nolint:staticcheck,revive // AWS's words
+		return nil, bearerError("Claim '" + claim + "' value mismatch with configuration.")
 	}
 	return claims, nil
 }
@@ -250,7 +265,7 @@ func (c *Cloud) getProtectedResource(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, v, err := c.find(in)
+	v, err := c.find(in)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +289,8 @@ func (c *Cloud) issuerOfDocument(ctx context.Context, address string) (string, e
 	issuer, err := c.issuerAt(ctx, address)
 	if err != nil {
 		c.warn("fetching %s: %v", address, err)
-		return "", faultf(http.StatusInternalServerError, "InternalServerException", "The identity provider's metadata could not be retrieved")
+		return "", faultf(http.StatusInternalServerError, "InternalServerException",
+			"The identity provider's metadata could not be retrieved")
 	}
 	return issuer.URL, nil
 }

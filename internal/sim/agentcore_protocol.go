@@ -3,8 +3,48 @@ package sim
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 )
+
+// The values of serverProtocol.
+const (
+	protocolHTTP = "HTTP"
+	protocolMCP  = "MCP"
+	protocolA2A  = "A2A"
+	protocolAGUI = "AGUI"
+)
+
+// contract is what an agent's container promises, by its serverProtocol.
+type contract struct {
+	protocol string
+	port     int
+	path     string
+	ping     string   // "" where a listening port is all that is promised
+	headers  []string // further ones that the runtime lets through
+}
+
+func contractOf(d document) contract {
+	var p struct {
+		ServerProtocol string `json:"serverProtocol"`
+		Port           int    `json:"port"`
+		Path           string `json:"path"`
+	}
+	_ = exact(d["protocolConfiguration"], &p) // absent or checked
+	k := contract{protocol: or(p.ServerProtocol, protocolHTTP), port: 8080, path: "/invocations", ping: "/ping"}
+	switch p.ServerProtocol {
+	case protocolMCP:
+		k.port, k.path, k.ping = 8000, "/mcp", ""
+	case protocolA2A:
+		k.port, k.path = 9000, "/"
+	}
+	if p.Port != 0 {
+		k.port = p.Port
+	}
+	if p.Path != "" {
+		k.path = p.Path
+	}
+	_ = json.Unmarshal(stringsOf(d, "requestHeaderConfiguration")["requestHeaderAllowlist"], &k.headers) // absent or checked
+	return k
+}
 
 // wording is how a protocol tells one of AgentCore's errors (the protocols'
 // contracts in the developer guide, "Error handling").
@@ -94,7 +134,8 @@ func (k contract) worded(request []byte, err error) error {
 		w := runError(f.Code)
 		told.Status = w.status
 		told.header.Set("Content-Type", "text/event-stream")
-		told.raw = []byte("data: " + string(rawOf(map[string]string{"type": "RUN_ERROR", "code": w.event, "message": f.Message})) + "\n\n")
+		event := rawOf(map[string]string{"type": "RUN_ERROR", "code": w.event, "message": f.Message})
+		told.raw = []byte("data: " + string(event) + "\n\n")
 	case protocolA2A:
 		if f.Code == "AccessDeniedException" {
 			return err // "returned as a standard HTTP error"
@@ -118,7 +159,7 @@ func rpcError(request []byte, code int, message string) []byte {
 		ID json.RawMessage `json:"id"`
 	}
 	_ = json.Unmarshal(request, &call) // what is no request has no id
-	answer := document{"jsonrpc": rawOf("2.0"), "error": json.RawMessage(`{"code":` + strconv.Itoa(code) + `,"message":` + string(rawOf(message)) + `}`)}
+	answer := document{"jsonrpc": rawOf("2.0"), "error": rawOf(map[string]any{"code": code, "message": message})}
 	if call.ID != nil {
 		answer["id"] = call.ID
 	}

@@ -131,9 +131,6 @@ func boolean(c *check, path string, raw json.RawMessage) {
 	into(c, path, raw, &b, "a boolean")
 }
 
-// anything is a value that is documented too little to be checked.
-func anything(*check, string, json.RawMessage) {}
-
 // list has least to most elements.
 func list(least, most int, element shape) shape {
 	return func(c *check, path string, raw json.RawMessage) {

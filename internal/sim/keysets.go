@@ -87,7 +87,7 @@ func (c *Cloud) issuerAt(ctx context.Context, address string) (TokenIssuer, erro
 // once for all who ask, and not more often than keysAgain, whoever asks. A
 // failed fetch takes nothing away: keys that were good until now stay so for
 // their time.
-func (s *keySet) get(now time.Time, renew bool, fetch func() (string, []byte, error)) (issuer string, keys []byte, err error) {
+func (s *keySet) get(now time.Time, renew bool, fetch func() (issuer string, keys []byte, err error)) (string, []byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fresh := !s.fetched.IsZero() && now.Sub(s.fetched) < keysLife
@@ -98,7 +98,7 @@ func (s *keySet) get(now time.Time, renew bool, fetch func() (string, []byte, er
 	case recent:
 		return "", nil, s.err
 	}
-	issuer, keys, err = fetch()
+	issuer, keys, err := fetch()
 	if s.asked, s.err = now, err; err != nil {
 		return "", nil, err
 	}
@@ -190,7 +190,8 @@ func (t *keySets) client() *http.Client {
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	}
 	return &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, via []*http.Request) error {
-		if first := via[0].URL; r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > maxRedirects {
+		first := via[0].URL
+		if r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > maxRedirects {
 			return fmt.Errorf("a redirect to %s is not followed", r.URL.Host)
 		}
 		return nil

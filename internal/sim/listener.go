@@ -33,7 +33,8 @@ type accept struct {
 }
 
 func newMixedListener(l net.Listener, config *tls.Config) *mixedListener {
-	m := &mixedListener{Listener: l, config: config, accepted: make(chan accept), closed: make(chan struct{}), waiting: make(map[net.Conn]struct{})}
+	m := &mixedListener{Listener: l, config: config, accepted: make(chan accept), closed: make(chan struct{}),
+		waiting: make(map[net.Conn]struct{})}
 	go m.run()
 	return m
 }
