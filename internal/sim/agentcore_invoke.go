@@ -151,7 +151,7 @@ func (c *Cloud) invoke(k *call, in invocation, v *versionRecord, agent contract)
 	}
 	in.session = or(in.session, newRequestID())
 	return c.inSession(k, in, func(ctx context.Context, s *session) error {
-		return c.proxy(ctx, k, s, http.MethodPost, agent.path)
+		return c.proxy(ctx, k, s, http.MethodPost, s.contract.path)
 	})
 }
 

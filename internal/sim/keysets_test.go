@@ -121,6 +121,7 @@ func serve(status int, contentType, body string) http.HandlerFunc {
 func TestHostileKeySets(t *testing.T) {
 	elsewhere := httptest.NewServer(serve(200, "application/json", `{"keys":[]}`))
 	defer elsewhere.Close()
+	const stolen = "keys of a stranger"
 	strangers := 0
 	stranger := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strangers++ }))
 	defer stranger.Close()
@@ -128,7 +129,14 @@ func TestHostileKeySets(t *testing.T) {
 		http.Redirect(w, r, stranger.URL+"/keys", http.StatusFound)
 	}
 	loop := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }
-	huge := serve(200, "application/json", `{"keys":[`+strings.Repeat(" ", 10<<20)+`]}`)
+	// Whole within the limit, so that only its size is wrong with it.
+	huge := func(document any) http.HandlerFunc {
+		raw, err := json.Marshal(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return serve(200, "application/json", string(raw)+strings.Repeat(" ", 10<<20))
+	}
 	named := func(issuer, keys string) http.HandlerFunc {
 		raw, err := json.Marshal(map[string]string{"issuer": issuer, "jwks_uri": keys})
 		if err != nil {
@@ -150,17 +158,19 @@ func TestHostileKeySets(t *testing.T) {
 		"K7 an issuer twice": func(p *identityProvider) {
 			p.discovery = serve(200, "application/json", `{"issuer":"x","issuer":"`+p.issuer()+`","jwks_uri":"`+p.URL+`/keys"}`)
 		},
-		"K8 redirect to another host":  func(p *identityProvider) { p.discovery = moved },
-		"K8 redirect of the keys":      func(p *identityProvider) { p.keys = moved },
-		"K8 redirect loop":             func(p *identityProvider) { p.keys = loop },
-		"K9 10 MB of discovery":        func(p *identityProvider) { p.discovery = huge },
-		"K9 10 MB of keys":             func(p *identityProvider) { p.keys = huge },
+		"K8 redirect to another host": func(p *identityProvider) { p.discovery = moved },
+		"K8 redirect of the keys":     func(p *identityProvider) { p.keys = moved },
+		"K8 redirect loop":            func(p *identityProvider) { p.keys = loop },
+		"K9 10 MB of discovery": func(p *identityProvider) {
+			p.discovery = huge(map[string]string{"issuer": p.issuer(), "jwks_uri": p.URL + "/keys"})
+		},
+		"K9 10 MB of keys":             func(p *identityProvider) { p.keys = huge(p.key.published()) },
 		"keys by plain http elsewhere": func(p *identityProvider) { p.discovery = named(p.issuer(), "http://keys.example/keys") },
 		"keys from a file":             func(p *identityProvider) { p.discovery = named(p.issuer(), "file:///etc/passwd") },
 		"keys behind a password": func(p *identityProvider) {
 			p.discovery = named(p.issuer(), strings.Replace(p.URL, "//", "//a:b@", 1)+"/keys")
 		},
-		"keys of a stranger, signed by him": func(p *identityProvider) { p.published = []issuerKey{newTestKey(p.t)} },
+		stolen: func(p *identityProvider) { p.published = []issuerKey{newTestKey(p.t)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newIdentityProvider(t)
@@ -168,6 +178,10 @@ func TestHostileKeySets(t *testing.T) {
 			clock := &movedClock{at: time.Now()}
 			c := &Cloud{Now: clock.now}
 			for range 3 {
+				issuer, err := c.issuerAt(t.Context(), p.address())
+				if err == nil && name != stolen {
+					t.Fatalf("%s is trusted", issuer.URL)
+				}
 				if _, err := verifyAt(t, c, p, p.token(clock.now(), nil)); err == nil {
 					t.Fatal("the token is taken")
 				}
