@@ -269,6 +269,7 @@ func (a *app) child(ctx context.Context, args, env []string) error {
 func (a *app) localToken(dir func() string) *cobra.Command {
 	var job sim.Job
 	var v verification
+	var lifetime time.Duration
 	cmd := &cobra.Command{
 		Use: "token (--repository OWNER/NAME [flags] | --verify FILE --jwks FILE)", Args: cobra.NoArgs,
 		Short: "A signed token as GitHub would give a job one; or the verdict of STS on one",
@@ -278,10 +279,12 @@ func (a *app) localToken(dir func() string) *cobra.Command {
 			if v.token != "" {
 				return a.verifyToken(v)
 			}
+			job.Lifetime = int64(lifetime.Seconds())
 			return a.printToken(cmd.Context(), dir(), job, v.audience)
 		},
 	}
 	jobFlags(cmd, &job)
+	cmd.Flags().DurationVar(&lifetime, "lifetime", 5*time.Minute, "how long the token is good; GitHub's are for five minutes")
 	cmd.Flags().StringVar(&v.audience, "audience", "sts.amazonaws.com", "the audience to ask for, or the one registered")
 	cmd.Flags().StringVar(&v.token, "verify", "", "file with a token to judge; - for stdin")
 	cmd.Flags().StringVar(&v.jwks, "jwks", "", "file with the issuer's key set")

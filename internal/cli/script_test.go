@@ -198,21 +198,17 @@ func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // cmdBearer puts a token of the cloud's issuer into SLIPWAY_VERIFY_TOKEN:
-// bearer AUDIENCE [SECONDS], its life.
+// bearer AUDIENCE [LIFETIME].
 func cmdBearer(ts *testscript.TestScript, _ bool, args []string) {
 	w := theWorld(ts)
-	job := sim.Job{Repository: "acme/agents"}
+	command := []string{"local", "token", "--state", w.cloud.Dir, "--repository", "acme/agents", "--audience", args[0]}
 	if len(args) > 1 {
-		var err error
-		job.Lifetime, err = strconv.ParseInt(args[1], 10, 64)
-		ts.Check(err)
+		command = append(command, "--lifetime="+args[1])
 	}
-	var token struct {
-		Value string `json:"value"`
-	}
-	ts.Check(w.api.call(context.Background(), http.MethodPost, "token", map[string]any{"job": job, "audience": args[0]}, &token))
-	ts.Setenv("SLIPWAY_VERIFY_TOKEN", token.Value)
-	w.secrets = append(w.secrets, token.Value)
+	ts.Check(ts.Exec("slipway", command...))
+	token := strings.TrimSpace(ts.ReadFile("stdout"))
+	ts.Setenv("SLIPWAY_VERIFY_TOKEN", token)
+	w.secrets = append(w.secrets, token)
 }
 
 // cmdConfig puts a file in place of the agent's runtime: and verify: in
