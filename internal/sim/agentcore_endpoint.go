@@ -68,7 +68,7 @@ func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
 	}
 	now := c.now().UTC()
 	e := &endpointRecord{Name: name, Description: stringOf(body, "description"), Created: now, Changed: now, Target: target,
-		Token: tokenRecord{Token: token, Body: hashBody(k.body), At: now}}
+		Token: tokenRecord{Token: token, Body: hashBody(k.body), At: now}, stuck: stuckBy(k.hit)}
 	r.Endpoints[name] = e
 	return accepted(r.endpointCreated(e)), c.store.put(r.key(), r)
 }
@@ -136,6 +136,8 @@ func (r *runtimeRecord) endpointStatus(e *endpointRecord) string {
 		return statusCreateFailed
 	case e.Failure != "":
 		return statusUpdateFailed
+	case e.Live != e.Target && e.state != "":
+		return e.state
 	case e.Live == e.Target, e.Live != 0 && e.Name == defaultEndpoint && r.Settled:
 		return statusReady
 	case e.Live == 0:
@@ -168,7 +170,7 @@ func (c *Cloud) updateAgentRuntimeEndpoint(k *call) (any, error) {
 	if again {
 		return accepted(r.endpointItem(e, false)), nil
 	}
-	if r.Deleted != nil || e.Deleted != nil || e.Live != e.Target {
+	if r.Deleted != nil || e.Deleted != nil || e.Live != e.Target && e.Failure == "" {
 		return nil, conflict("Endpoint '%s' is in %s status and can't be changed now", e.Name, r.endpointStatus(e))
 	}
 	if stringOf(body, "agentRuntimeVersion") != "" {
@@ -179,7 +181,7 @@ func (c *Cloud) updateAgentRuntimeEndpoint(k *call) (any, error) {
 	if description := stringOf(body, "description"); description != "" {
 		e.Description = description
 	}
-	e.Changed = c.now().UTC()
+	e.Changed, e.Failure, e.stuck = c.now().UTC(), "", stuckBy(k.hit)
 	e.Moves = keepToken(e.Moves, token, tokenRecord{Body: hashBody(k.body), At: e.Changed})
 	return accepted(r.endpointItem(e, false)), c.store.put(r.key(), r)
 }

@@ -44,7 +44,7 @@ func (c *Cloud) createAgentRuntime(k *call) (any, error) {
 		Tokens:    keepToken(nil, token, tokenRecord{Body: hashBody(k.body), Version: 1, At: now})}
 	// Runtimes created since 2026-02-15 have it by themselves (facts 1.5).
 	body["metadataConfiguration"] = json.RawMessage(`{"requireMMDSV2":true}`)
-	v := &versionRecord{Number: 1, Accepted: now, Document: configuration(body), Digest: digest}
+	v := &versionRecord{Number: 1, Accepted: now, Document: configuration(body), Digest: digest, stuck: stuckBy(k.hit)}
 	if err := c.saveVersion(r, v); err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (c *Cloud) makeVersion(k *call, r *runtimeRecord, body document, token stri
 		return nil, err
 	}
 	now := c.now().UTC()
-	v := &versionRecord{Number: r.Latest + 1, Accepted: now, Document: configuration(body), Digest: digest}
+	v := &versionRecord{Number: r.Latest + 1, Accepted: now, Document: configuration(body), Digest: digest, stuck: stuckBy(k.hit)}
 	if platform, ok := old.Document["platformVersion"]; ok && v.Document["platformVersion"] == nil {
 		v.Document["platformVersion"] = platform
 	}

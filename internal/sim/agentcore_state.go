@@ -48,6 +48,7 @@ type versionRecord struct {
 	// creation, and never again.
 	Digest  string `json:"digest"`
 	Failure string `json:"failure,omitempty"` // why the version failed
+	stuck
 }
 
 // endpointRecord is an endpoint. Live is 0 until the first version serves.
@@ -63,6 +64,27 @@ type endpointRecord struct {
 	Token       tokenRecord `json:"token"` // of its creation
 	// Moves are the tokens of its updates.
 	Moves map[string]tokenRecord `json:"moves,omitempty"`
+	stuck
+}
+
+// stuck is what a fault has done to a version or endpoint in the making.
+type stuck struct {
+	// By is the fault that keeps it in state for as long as it is set.
+	By string `json:"stuck_by,omitempty"`
+	// Doom is why it will fail.
+	Doom  string `json:"doom,omitempty"`
+	state string // what By says now, "" if it is set no longer
+}
+
+// stuckBy is what befell the call that began it.
+func stuckBy(h *hit) stuck {
+	switch {
+	case !h.is(EffectStuck):
+		return stuck{}
+	case failed(h.fault.State):
+		return stuck{Doom: h.fault.Message}
+	}
+	return stuck{By: h.fault.ID, state: h.fault.State}
 }
 
 // tokenRecord is what a clientToken has done.
@@ -139,6 +161,9 @@ func (c *Cloud) runtime(account, region, id string) (*runtimeRecord, error) {
 	if r.Deleted != nil && !c.now().Before(r.Deleted.Add(c.Settle)) {
 		return nil, errorOr(c.forgetRuntime(&r), noRuntime(id))
 	}
+	for _, e := range r.Endpoints {
+		e.state = c.stuckState(e.By)
+	}
 	changed, err := c.settle(&r)
 	if err != nil {
 		return nil, err
@@ -173,6 +198,7 @@ func (c *Cloud) version(r *runtimeRecord, number int) (*versionRecord, error) {
 	if !c.store.get(versionKey(r, number), &v) {
 		return nil, noVersion(r.ID, number)
 	}
+	v.state = c.stuckState(v.By)
 	return &v, nil
 }
 
@@ -183,6 +209,7 @@ func (c *Cloud) versions(r *runtimeRecord) []*versionRecord {
 	for _, key := range c.store.keys(fmt.Sprintf("agentcore/%s/%s/version/%s/", r.Account, r.Region, r.ID)) {
 		var v versionRecord
 		if c.store.get(key, &v) && v.Number <= r.Latest {
+			v.state = c.stuckState(v.By)
 			all = append(all, &v)
 		}
 	}
@@ -217,7 +244,7 @@ func (c *Cloud) settle(r *runtimeRecord) (bool, error) {
 	}
 	now, changed := c.now(), false
 	ready := v.Accepted.Add(c.settleTime(v.Document))
-	if !r.Settled && !now.Before(ready) {
+	if !r.Settled && !now.Before(ready) && v.state == "" {
 		if changed, err = true, c.decide(r, v); err != nil {
 			return false, err
 		}
@@ -227,8 +254,11 @@ func (c *Cloud) settle(r *runtimeRecord) (bool, error) {
 		if name == defaultEndpoint {
 			at = ready.Add(c.Settle / 2) // liveVersion lags targetVersion
 		}
-		if e.Live != e.Target && e.Failure == "" && r.Settled && !now.Before(at) {
-			e.Live, changed = e.Target, true
+		if e.Live != e.Target && e.Failure == "" && r.Settled && !now.Before(at) && e.state == "" {
+			changed = true
+			if e.Failure = e.Doom; e.Failure == "" {
+				e.Live = e.Target
+			}
 		}
 		if e.Deleted != nil && !now.Before(e.Deleted.Add(c.Settle)) {
 			delete(r.Endpoints, name)
@@ -239,14 +269,16 @@ func (c *Cloud) settle(r *runtimeRecord) (bool, error) {
 }
 
 // decide ends the making of a version. It fails where the image is no longer
-// there.
+// there, or where a fault says so.
 func (c *Cloud) decide(r *runtimeRecord, v *versionRecord) error {
 	r.Settled = true
 	uri := imageURI(v.Document)
-	if _, err := c.findImage(pinned(uri, v.Digest), arches(v.Document)); err == nil {
-		return nil
+	if v.Failure = v.Doom; v.Failure == "" {
+		if _, err := c.findImage(pinned(uri, v.Digest), arches(v.Document)); err == nil {
+			return nil
+		}
+		v.Failure = fmt.Sprintf("The image '%s' (%s) could not be pulled", uri, v.Digest)
 	}
-	v.Failure = fmt.Sprintf("The image '%s' (%s) could not be pulled", uri, v.Digest)
 	r.Endpoints[defaultEndpoint].Failure = v.Failure
 	return c.store.put(versionKey(r, v.Number), v)
 }
@@ -274,6 +306,8 @@ func (r *runtimeRecord) status(v *versionRecord) string {
 		return statusUpdateFailed
 	case r.Settled:
 		return statusReady
+	case v.state != "":
+		return v.state
 	case first:
 		return statusCreating
 	}

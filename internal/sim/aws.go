@@ -65,6 +65,7 @@ type call struct {
 	// answer is set by run where it writes the response itself (streams).
 	answer http.ResponseWriter
 	wrote  bool
+	hit    *hit // what befalls it
 }
 
 // decode reads a JSON body into v, by exact names. Unknown members are ignored,
@@ -109,7 +110,7 @@ func faultf(status int, code, format string, args ...any) *fault {
 // serveAWS answers one call of an AWS service: finds the operation, checks the
 // signature, asks whether the principal may, and runs it.
 func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
-	k := &call{Request: r, id: newRequestID(), at: c.now().UTC(), account: c.Account, region: c.Region, answer: w}
+	k := &call{Request: r, id: newRequestID(), at: c.now().UTC(), account: c.Account, region: c.Region, answer: w, hit: &hit{}}
 	k.principal.arn = "anonymous"
 	body, err := readBody(r, bodyLimit(r))
 	k.body = body
@@ -119,10 +120,10 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 	} else {
 		_ = c.identify(k) // so that the refusal is worded as the service words it
 	}
-	status := c.respond(w, k, result, err)
+	status := c.respond(k.answer, k, result, err)
 	entry := Call{Time: k.at, Principal: k.principal.arn, Service: k.op.service, Action: k.op.name,
 		Resource: k.resource, Method: r.Method, Path: r.URL.Path, Bytes: int64(len(body)),
-		Status: status, Allowed: true, RequestID: k.id}
+		Status: status, Allowed: true, RequestID: k.id, Fault: k.hit.mark()}
 	if f := asFault(err); f != nil && (denies(f) || k.principal.arn == "anonymous") {
 		entry.Allowed, entry.Why = false, f.Code+": "+f.Message
 		if f.why != "" {
@@ -130,6 +131,7 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	c.journal.add(entry)
+	k.hit.end()
 }
 
 // denies says whether a fault is a refusal of the caller. The JSON protocols
@@ -146,6 +148,11 @@ func (c *Cloud) dispatch(k *call) (any, error) {
 		if err := c.authenticate(k); err != nil {
 			return nil, err
 		}
+	}
+	k.hit = c.befall(k.op.service, k.op.name, k.named())
+	k.answer = k.hit.answer(k.answer)
+	if err := k.hit.begin(k.Context()); err != nil {
+		return nil, err
 	}
 	return k.op.run(k)
 }

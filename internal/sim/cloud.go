@@ -64,6 +64,7 @@ type Cloud struct {
 	lock    io.Closer   // held on Dir while the cloud is open
 	store   *store
 	journal *journal
+	faults  faults // faults*.go
 
 	identity  identity  // STS, IAM, GitHub's issuer: identity*.go, sts.go, iam.go, oidc.go
 	keySets   keySets   // of other issuers: keysets.go
@@ -125,6 +126,7 @@ func (c *Cloud) open() error {
 // Close stops every agent and closes the state. Calls that are under way may
 // fail, and none starts another agent. A cloud that is closed stays so.
 func (c *Cloud) Close() error {
+	_ = c.ClearFault("") // what hangs goes on; all of them: that can't fail
 	c.agentcore.mu.Lock()
 	defer c.agentcore.mu.Unlock()
 	c.agentcore.closed = true
@@ -143,7 +145,7 @@ func (c *Cloud) Close() error {
 }
 
 // Reset stops every agent and forgets everything but the cloud's own keys, so
-// that tokens and administrators' keys stay valid. What is changing meanwhile
+// that tokens and administrators' keys stay valid; faults are cleared. What is changing meanwhile
 // changes before or after it, never across: no record and no agent of before
 // is left. A crash may leave files that no record names any more, never the
 // reverse.
@@ -151,6 +153,7 @@ func (c *Cloud) Reset() error {
 	if err := c.Open(); err != nil {
 		return err
 	}
+	_ = c.ClearFault("") // all of them: that can't fail
 	for _, mu := range []*sync.Mutex{&c.agentcore.mu, &c.ecr.mu, &c.ssm.mu, &c.identity.mu} {
 		mu.Lock()
 		defer mu.Unlock()

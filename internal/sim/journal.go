@@ -26,6 +26,7 @@ type Call struct {
 	Allowed   bool      `json:"allowed"`
 	Why       string    `json:"why,omitempty"` // why not
 	RequestID string    `json:"request_id,omitempty"`
+	Fault     string    `json:"fault,omitempty"` // what befell it: f1 lost
 }
 
 // Most bytes of a field: callers choose what is in them, and those who are

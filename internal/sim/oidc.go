@@ -96,6 +96,27 @@ func (k issuerKey) sign(claims map[string]any) (string, error) {
 	return signed.CompactSerialize()
 }
 
+// Operations of the issuer, as the journal and faults name them.
+const (
+	actionDiscovery = "GetConfiguration"
+	actionKeySet    = "GetKeySet"
+	actionToken     = "IssueIDToken"
+)
+
+const tokenPath = "/_actions/token/"
+
+func issuerAction(path string) string {
+	switch {
+	case path == "/.well-known/openid-configuration":
+		return actionDiscovery
+	case path == "/.well-known/jwks":
+		return actionKeySet
+	case strings.HasPrefix(path, tokenPath):
+		return actionToken
+	}
+	return ""
+}
+
 // serveIssuer answers what https://token.actions.githubusercontent.com
 // publishes, and a job's requests for tokens.
 func (c *Cloud) serveIssuer(w http.ResponseWriter, r *http.Request) {
@@ -103,16 +124,23 @@ func (c *Cloud) serveIssuer(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"message": "the issuer answers GET alone"})
 		return
 	}
-	switch path := r.URL.Path; {
-	case path == "/.well-known/openid-configuration":
+	action := issuerAction(r.URL.Path)
+	h := c.befall("github", action, "")
+	w = h.answer(w)
+	err := h.begin(r.Context())
+	switch {
+	case action == actionToken:
+		c.serveToken(w, r, h, err)
+	case err != nil:
+		writeJSON(w, asFault(err).Status, map[string]string{"message": asFault(err).Message})
+	case action == actionDiscovery:
 		writeJSON(w, http.StatusOK, discovery("http://"+r.Host))
-	case path == "/.well-known/jwks":
+	case action == actionKeySet:
 		writeJSON(w, http.StatusOK, c.identity.keys)
-	case strings.HasPrefix(path, "/_actions/token/"):
-		c.serveToken(w, r, strings.TrimPrefix(path, "/_actions/token/"))
 	default:
-		writeJSON(w, http.StatusNotFound, map[string]string{"message": "the issuer has nothing at " + path})
+		writeJSON(w, http.StatusNotFound, map[string]string{"message": "the issuer has nothing at " + r.URL.Path})
 	}
+	h.end()
 }
 
 // discovery is GitHub's discovery document, but that the keys are fetched from
@@ -131,15 +159,19 @@ func discovery(base string) map[string]any {
 
 // serveToken answers a job's request for its token:
 // GET …?api-version=2.0&audience=… with "Authorization: bearer <request token>".
-func (c *Cloud) serveToken(w http.ResponseWriter, r *http.Request, id string) {
-	entry := Call{Time: c.now().UTC(), Principal: "anonymous", Service: "github", Action: "IssueIDToken",
-		Method: r.Method, Path: r.URL.Path, Status: http.StatusOK, Allowed: true, RequestID: newRequestID()}
+func (c *Cloud) serveToken(w http.ResponseWriter, r *http.Request, h *hit, refused error) {
+	entry := Call{Time: c.now().UTC(), Principal: "anonymous", Service: "github", Action: actionToken,
+		Method: r.Method, Path: r.URL.Path, Status: http.StatusOK, Allowed: true, RequestID: newRequestID(), Fault: h.mark()}
 	defer func() { c.journal.add(entry) }()
 	refuse := func(status int, message string) {
 		entry.Status, entry.Allowed, entry.Why = status, false, message
 		writeJSON(w, status, map[string]string{"message": message})
 	}
-	job, ok := c.findJob(id, bearer(r))
+	if f := asFault(refused); f != nil {
+		refuse(f.Status, f.Message)
+		return
+	}
+	job, ok := c.findJob(strings.TrimPrefix(r.URL.Path, tokenPath), bearer(r))
 	if !ok {
 		refuse(http.StatusUnauthorized, "the request token is absent, of another job, or the job is over")
 		return

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -25,6 +26,7 @@ type exchange struct {
 	route     route
 	resource  string
 	read      int64 // bytes of the body so far
+	hit       *hit  // what befalls it
 }
 
 // statusWriter remembers the status for the journal.
@@ -65,7 +67,7 @@ type route struct {
 
 // serveRegistry answers one request of the OCI distribution API.
 func (c *Cloud) serveRegistry(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{Request: r, w: &statusWriter{ResponseWriter: w}, id: newRequestID(), at: c.now().UTC()}
+	x := &exchange{Request: r, w: &statusWriter{ResponseWriter: w}, id: newRequestID(), at: c.now().UTC(), hit: &hit{}}
 	x.principal.arn = "anonymous"
 	x.registry = c.registryFor(r.Host)
 	x.w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
@@ -73,14 +75,18 @@ func (c *Cloud) serveRegistry(w http.ResponseWriter, r *http.Request) {
 	err := c.answerRegistry(x)
 	if err != nil {
 		c.writeRegistryError(x, err)
+		if f := asFault(err); f != nil && f.Status == 0 {
+			x.w.status = 0 // nothing was answered
+		}
 	}
 	entry := Call{Time: x.at, Principal: x.principal.arn, Service: "registry", Action: x.route.action,
 		Resource: x.resource, Method: r.Method, Path: r.URL.Path, Bytes: x.read,
-		Status: x.w.status, Allowed: true, RequestID: x.id}
+		Status: x.w.status, Allowed: true, RequestID: x.id, Fault: x.hit.mark()}
 	if x.w.status == http.StatusUnauthorized || x.w.status == http.StatusForbidden {
 		entry.Allowed, entry.Why = false, err.Error()
 	}
 	c.journal.add(entry)
+	x.hit.end()
 }
 
 // registryFor tells the registry from the Host; any other name stands for the
@@ -106,7 +112,44 @@ func (c *Cloud) answerRegistry(x *exchange) error {
 			return err
 		}
 	}
+	if err := x.suffer(c.befall("registry", x.route.action, x.named())); err != nil {
+		return err
+	}
 	return x.route.run(c, x)
+}
+
+// suffer lets happen what befalls the request before it is performed.
+func (x *exchange) suffer(h *hit) error {
+	x.hit = h
+	x.w.ResponseWriter = h.answer(x.w.ResponseWriter)
+	if x.ContentLength != 0 {
+		x.Body = h.payload(x.Body, x.ContentLength)
+	}
+	if h.is(EffectHang) && x.ContentLength != 0 {
+		// Only once the body is read does net/http notice that a client goes.
+		raw, err := io.ReadAll(x)
+		if err != nil {
+			return h.hangUp()
+		}
+		x.Body = io.NopCloser(bytes.NewReader(raw))
+	}
+	err := h.begin(x.Context())
+	if f := asFault(err); f != nil {
+		registryFault(f)
+	}
+	return err
+}
+
+// named is what the request is about, as a fault asks for it.
+func (x *exchange) named() string {
+	name := x.route.repository
+	switch reference := or(x.URL.Query().Get("digest"), x.route.reference); {
+	case strings.HasPrefix(reference, "sha256:"):
+		name += "@" + reference
+	case reference != "":
+		name += ":" + reference
+	}
+	return name
 }
 
 // findRoute reads method and path: /v2/<name>/<kind>/<reference>. Names hold
@@ -114,8 +157,7 @@ func (c *Cloud) answerRegistry(x *exchange) error {
 func findRoute(r *http.Request) (route, error) {
 	path := strings.TrimPrefix(r.URL.Path, "/v2")
 	if path == "" || path == "/" {
-		return methodRoute(r.Method, route{}, map[string]route{
-			"GET": {action: "Ping", run: (*Cloud).ping}, "HEAD": {action: "Ping", run: (*Cloud).ping}})
+		return methodRoute(r.Method, route{}, pingRoutes())
 	}
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	n := len(parts)
@@ -128,16 +170,16 @@ func findRoute(r *http.Request) (route, error) {
 		found, table = route{repository: join(parts[:n-3]), reference: parts[n-1]}, uploadRoutes()
 	case n >= 3 && strings.HasSuffix(path, "/blobs/uploads") || strings.HasSuffix(path, "/blobs/uploads/"):
 		name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/blobs/uploads")
-		found, table = route{repository: name}, map[string]route{
-			"POST": {action: "StartUpload", permission: "InitiateLayerUpload", run: (*Cloud).postUpload}}
+		found, table = route{repository: name}, startRoutes()
+		if wholeUpload(r) {
+			table = map[string]route{"POST": {action: "UploadBlob", permission: "InitiateLayerUpload", run: (*Cloud).postUpload}}
+		}
 	case n >= 3 && parts[n-2] == "blobs":
 		found, table = route{repository: join(parts[:n-2]), reference: parts[n-1]}, blobRoutes()
 	case n >= 3 && parts[n-2] == "referrers":
-		found, table = route{repository: join(parts[:n-2]), reference: parts[n-1]}, map[string]route{
-			"GET": {action: "ListReferrers", permission: "BatchGetImage", run: (*Cloud).listReferrers}}
+		found, table = route{repository: join(parts[:n-2]), reference: parts[n-1]}, referrerRoutes()
 	case n >= 3 && parts[n-2] == "tags" && parts[n-1] == "list":
-		found, table = route{repository: join(parts[:n-2])}, map[string]route{
-			"GET": {action: "ListTags", permission: "ListImages", run: (*Cloud).listTags}}
+		found, table = route{repository: join(parts[:n-2])}, tagRoutes()
 	default:
 		return route{action: "Unknown"}, faultf(http.StatusNotFound, "UNSUPPORTED", "the local registry does not serve %s", r.URL.Path)
 	}
@@ -163,6 +205,28 @@ func methodRoute(method string, found route, table map[string]route) (route, err
 		return found, faultf(http.StatusBadRequest, "NAME_INVALID", "invalid repository name")
 	}
 	return found, nil
+}
+
+func pingRoutes() map[string]route {
+	return map[string]route{"GET": {action: "Ping", run: (*Cloud).ping}, "HEAD": {action: "Ping", run: (*Cloud).ping}}
+}
+
+func startRoutes() map[string]route {
+	return map[string]route{"POST": {action: "StartUpload", permission: "InitiateLayerUpload", run: (*Cloud).postUpload}}
+}
+
+// wholeUpload says whether a POST carries the whole blob.
+func wholeUpload(r *http.Request) bool {
+	query := r.URL.Query()
+	return query.Get("digest") != "" && query.Get("mount") == ""
+}
+
+func referrerRoutes() map[string]route {
+	return map[string]route{"GET": {action: "ListReferrers", permission: "BatchGetImage", run: (*Cloud).listReferrers}}
+}
+
+func tagRoutes() map[string]route {
+	return map[string]route{"GET": {action: "ListTags", permission: "ListImages", run: (*Cloud).listTags}}
 }
 
 func manifestRoutes() map[string]route {

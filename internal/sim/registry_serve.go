@@ -59,7 +59,7 @@ func (c *Cloud) postUpload(x *exchange) error {
 		return err
 	}
 	query := x.URL.Query()
-	whole := query.Get("digest") != "" && query.Get("mount") == ""
+	whole := wholeUpload(x.Request)
 	if whole && !digestPattern.MatchString(query.Get("digest")) {
 		x.drain()
 		return faultf(http.StatusBadRequest, "DIGEST_INVALID", "'%s' is not a sha256 digest", query.Get("digest"))
@@ -71,7 +71,7 @@ func (c *Cloud) postUpload(x *exchange) error {
 	if !whole {
 		return x.accepted(r, id, 0)
 	}
-	x.route.action, x.route.reference = "UploadBlob", id
+	x.route.reference = id
 	if err := c.putUpload(x); err != nil {
 		// The client never learned the upload's id. It is gone already if it
 		// was compared with its digest.
