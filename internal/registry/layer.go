@@ -67,16 +67,28 @@ func (s *sentReader) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
 	s.sum.Write(p[:n])
 	s.sent += int64(n)
+	if err == nil && s.sent == s.layer.desc.Size {
+		err = s.end()
+	}
 	s.layer.count.set(s.layer.desc, min(s.sent, s.layer.desc.Size))
 	if err != nil && err != io.EOF {
 		return n, &sourceError{fmt.Errorf("reading the image to push: %w", err)}
 	}
 	if err == io.EOF || s.sent >= s.layer.desc.Size {
 		if bad := s.check(); bad != nil {
-			return n, bad
+			return 0, bad // without its last bytes no upload is taken for whole
 		}
 	}
 	return n, err
+}
+
+// end looks whether the image's blob ends where its manifest says.
+func (s *sentReader) end() error {
+	var more [1]byte
+	n, err := io.ReadFull(s.ReadCloser, more[:])
+	s.sum.Write(more[:n])
+	s.sent += int64(n)
+	return err
 }
 
 func (s *sentReader) check() error {
