@@ -43,6 +43,12 @@ type Client struct {
 	// HTTP sends the requests. If nil, Config.HTTPClient without its timeout:
 	// an agent may answer for an hour, so deadlines are set call by call.
 	HTTP HTTPClient
+	// Patience is how long one answer of the control plane may take. If zero,
+	// or longer than that, 30 seconds.
+	Patience time.Duration
+	// Renew drops credentials that AWS says have expired, and says whether new
+	// ones may help. If nil, none do.
+	Renew func() bool
 	// UserAgent names the program: slipway/<version>.
 	UserAgent string
 }
@@ -94,9 +100,13 @@ func (c *Client) base(override, host string) string {
 func (c *Client) call(ctx context.Context, r *request) (delivery.Document, error) {
 	ctx, cancel := context.WithTimeout(ctx, callBudget)
 	defer cancel()
+	patience := callTimeout
+	if c.Patience > 0 {
+		patience = min(patience, c.Patience)
+	}
 	var body []byte
 	err := c.retry(ctx, r, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		resp, err := c.send(ctx, r)
 		if err != nil {

@@ -30,7 +30,7 @@ func (r *refusal) Unwrap() error { return r.RemoteError }
 
 // retry runs attempt until it succeeds, up to the request's number of tries,
 // while another one may help. It waits with full jitter, or for what
-// Retry-After asks plus that jitter.
+// Retry-After asks plus that jitter. Expired credentials are replaced once.
 func (c *Client) retry(ctx context.Context, r *request, attempt func(context.Context) error) error {
 	tries := r.tries
 	if tries == 0 {
@@ -42,6 +42,9 @@ func (c *Client) retry(ctx context.Context, r *request, attempt func(context.Con
 			return nil
 		}
 		after, again := r.retryable(err)
+		if errors.Is(err, delivery.ErrExpired) {
+			again = c.Renew != nil && r.bearer == "" && c.Renew()
+		}
 		if !again || try == tries || sleep(ctx, after+jitter(try)) != nil {
 			return plain(err)
 		}

@@ -28,6 +28,9 @@ type Session struct {
 	version   string
 	provider  aws.CredentialsProvider
 	cache     *aws.CredentialsCache
+
+	mu      sync.Mutex
+	renewed time.Time // when Renew last dropped credentials
 }
 
 func (s *Session) use(provider aws.CredentialsProvider) {
@@ -40,10 +43,7 @@ func (s *Session) use(provider aws.CredentialsProvider) {
 // none or they don't work, KindDenied, with a *Denial in it, where STS refused
 // the job's token, KindUnavailable where nobody answered.
 func (s *Session) Login(ctx context.Context) (delivery.Caller, error) {
-	s.cache.Invalidate()
-	if inner, ok := s.provider.(interface{ Invalidate() }); ok {
-		inner.Invalidate()
-	}
+	s.drop()
 	creds, err := s.cache.Retrieve(ctx)
 	if err != nil {
 		return delivery.Caller{}, loginError("fetching credentials", err)
@@ -57,6 +57,31 @@ func (s *Session) Login(ctx context.Context) (delivery.Caller, error) {
 		caller.Expires = creds.Expires.Add(refreshBefore) // the cache moved it forward
 	}
 	return caller, nil
+}
+
+// drop forgets the credentials there are.
+func (s *Session) drop() {
+	s.cache.Invalidate()
+	if inner, ok := s.provider.(interface{ Invalidate() }); ok {
+		inner.Invalidate()
+	}
+}
+
+// renewEach bounds how often credentials are replaced before their time.
+const renewEach = time.Minute
+
+// Renew drops credentials that AWS says have expired, so that the next call
+// fetches new ones. It says whether that may help: not where they were new,
+// for then a clock is wrong.
+func (s *Session) Renew() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cache == nil || time.Since(s.renewed) < renewEach {
+		return false
+	}
+	s.renewed = time.Now()
+	s.drop()
+	return true
 }
 
 // remoteErrorUnlessOurs keeps an error that the credentials themselves
@@ -95,7 +120,7 @@ func (s *Session) Config(service Service) aws.Config {
 	cfg := aws.Config{
 		Region:     s.region,
 		HTTPClient: s.client,
-		Retryer:    newRetryer,
+		Retryer:    func() aws.Retryer { return newRetryer(s.Renew) },
 		APIOptions: []func(*middleware.Stack) error{awsmiddleware.AddUserAgentKeyValue("slipway", s.agentVersion())},
 	}
 	if s.cache != nil {

@@ -49,6 +49,9 @@ type Source struct {
 	AllowKeys bool
 	// AllowForeign takes endpoints that are not AWS's: Endpoints.Foreign.
 	AllowForeign bool
+	// Patience is how long one answer of AWS may take. If zero, or longer than
+	// that, a minute.
+	Patience time.Duration
 	// Version goes into the user agent, as slipway/<version>.
 	Version string
 	// Warn receives what a person should know, a line each. If nil, it is
@@ -77,6 +80,9 @@ func (s Source) Open(ctx context.Context) (*Session, error) {
 		if client, err = newClient(s.Getenv("AWS_CA_BUNDLE")); err != nil {
 			return nil, err
 		}
+	}
+	if s.Patience > 0 {
+		client.Timeout = min(client.Timeout, s.Patience)
 	}
 	session := &Session{endpoints: endpoints, region: s.region(), client: client, version: s.Version}
 	provider, err := s.provider(ctx, session)
@@ -220,7 +226,7 @@ func (s Source) chain(ctx context.Context, session *Session) (aws.CredentialsPro
 	options := []func(*config.LoadOptions) error{
 		config.WithRegion(session.region), // an empty one leaves the profile's
 		config.WithSharedConfigProfile(profile),
-		config.WithRetryer(newRetryer),
+		config.WithRetryer(func() aws.Retryer { return newRetryer(nil) }),
 		config.WithLogger(logging.Nop{}), // what fails is in the error
 		// Without it the chain's web-identity provider would go to AWS with
 		// a token that is meant for the local cloud.

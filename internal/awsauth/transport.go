@@ -3,7 +3,9 @@ package awsauth
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
@@ -78,17 +81,25 @@ func readBundle(path string) (*x509.CertPool, error) {
 
 // newRetryer is the SDK's standard retryer, with full jitter, of four
 // attempts. LimitExceededException is taken out: ECR says it for quotas, which
-// no retry raises (security: section 2).
-func newRetryer() aws.Retryer {
-	permanent := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-		if errorCode(err) == "LimitExceededException" {
+// no retry raises (security: section 2). Two are added: an answer whose body
+// was cut says nothing, and credentials that have expired may be replaced
+// (renew; nil: never).
+func newRetryer(renew func() bool) aws.Retryer {
+	own := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+		var garbled *smithy.DeserializationError
+		switch {
+		case errorCode(err) == "LimitExceededException":
 			return aws.FalseTernary
+		case errors.Is(kindOf(errorCode(err)), delivery.ErrExpired):
+			return aws.BoolTernary(renew != nil && renew())
+		case errors.As(err, &garbled) && errors.Is(err, io.ErrUnexpectedEOF):
+			return aws.TrueTernary
 		}
 		return aws.UnknownTernary
 	})
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
 		o.MaxBackoff = maxBackoff
-		o.Retryables = append([]retry.IsErrorRetryable{permanent}, o.Retryables...)
+		o.Retryables = append([]retry.IsErrorRetryable{own}, o.Retryables...)
 	})
 }

@@ -48,7 +48,7 @@ func (a *app) deployCommand() *cobra.Command {
 	flags.BoolVar(&f.replace, "replace", false, "drop the live settings that slipway.yaml sets to null")
 	flags.BoolVar(&f.outOfOrder, "out-of-order", false, "deploy to an environment that takes its releases from another")
 	flags.BoolVar(&f.skipVerify, "skip-verify", false, "record the release as unverified, which can't be promoted")
-	flags.DurationVar(&f.timeout, "timeout", 0, "how long to wait for READY and for the verify, each (default 15m and 2m)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "how long to wait for READY and for the verify, each, and at most for an answer (default 15m and 2m)")
 	a.actingFlags(cmd)
 	return cmd
 }

@@ -118,7 +118,7 @@ func (a *app) session(ctx context.Context, p *project) (*awsauth.Session, error)
 	return awsauth.Source{
 		Getenv: a.Getenv, Region: p.target.Region, Profile: profile, Role: role,
 		Duration: p.lifetime, Token: minter.IDToken, Claims: github.Claims, Expect: expectation(p),
-		AllowKeys: a.force, AllowForeign: a.yes, Version: version().Version,
+		AllowKeys: a.force, AllowForeign: a.yes, Patience: p.target.ReadyTimeout, Version: version().Version,
 		Warn: func(line string) { a.ui.warn("%s", line) },
 	}.Open(ctx)
 }
@@ -144,10 +144,12 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 	if err != nil {
 		return nil, err
 	}
+	images.Patience = p.target.ReadyTimeout
 	runtimes := &agentcore.Client{
 		Config:  session.Config(awsauth.AgentCoreControl),
 		Control: session.Endpoint(awsauth.AgentCoreControl),
 		Data:    session.Endpoint(awsauth.AgentCore), UserAgent: "slipway/" + version().Version,
+		Patience: p.target.ReadyTimeout, Renew: session.Renew,
 	}
 	parameters := agentcore.NewParameters(session.Config(awsauth.SSM))
 	d := &delivery.Deliverer{

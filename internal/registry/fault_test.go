@@ -435,7 +435,7 @@ func TestStandstill(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := open(t, &faulty{next: plainRegistry(), match: test.match, fault: test.fault, n: test.n})
-			r.stall = 200 * time.Millisecond
+			r.Patience = 200 * time.Millisecond
 			err := r.Push(t.Context(), img, tagA, nil)
 			if err == nil {
 				err = readAll(t.Context(), r, img)

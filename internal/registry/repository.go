@@ -48,8 +48,11 @@ type Repository struct {
 	Endpoint *url.URL
 	// Transport carries the requests. If nil, one of its own with limits on
 	// how long a dial and a handshake may take. With either, a connection that
-	// stands still for two minutes is given up.
+	// stands still is given up.
 	Transport http.RoundTripper
+	// Patience is how long a connection may stand still. If zero, or longer
+	// than that, two minutes.
+	Patience time.Duration
 	// Auth returns the login of the registry and when it ends (zero: never).
 	// It is asked on first use, again shortly before the end, and once more
 	// where the registry says that the login has expired. If nil, no login is
@@ -62,8 +65,6 @@ type Repository struct {
 
 	// pause waits between tries. If nil, a timer.
 	pause func(ctx context.Context, d time.Duration) error
-	// stall is how long a connection may stand still. If zero, stallLimit.
-	stall time.Duration
 
 	once    sync.Once
 	session session

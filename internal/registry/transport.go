@@ -27,9 +27,9 @@ func (r *Repository) chain() http.RoundTripper {
 	if line == nil {
 		line = newLine()
 	}
-	limit := r.stall
-	if limit == 0 {
-		limit = stallLimit
+	limit := stallLimit
+	if r.Patience > 0 {
+		limit = min(limit, r.Patience)
 	}
 	out := &route{registry: r.Registry, endpoint: r.Endpoint, next: &patient{limit: limit, next: line}}
 	return &login{registry: r.Registry, auth: r.Auth, now: r.now, next: out}
