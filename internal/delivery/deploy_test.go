@@ -492,6 +492,19 @@ func TestRevisionTag(t *testing.T) {
 	}
 }
 
+// TestForeignImageUnderTag: an image that says it was built from another commit
+// is told of.
+func TestForeignImageUnderTag(t *testing.T) {
+	for label, told := range map[string]bool{rev("c"): true, rev("a"): false, "": false} {
+		trial{name: "label " + label, world: func(_ *testing.T, w *world) { w.keep(newImage("linux", "arm64", label), rev("a")) },
+			after: func(t *testing.T, o *outcome) {
+				if o.watch.told(Warning, "was the tag moved?") != told {
+					t.Errorf("told: %t", !told)
+				}
+			}}.run(t)
+	}
+}
+
 func stageNames(d *Deployment) []string {
 	var names []string
 	for _, s := range d.Stages {

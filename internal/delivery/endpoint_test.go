@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestNamedEndpoint(t *testing.T) {
@@ -63,6 +64,31 @@ func TestNamedEndpoint(t *testing.T) {
 					t.Errorf("%s, version %s", o.dep.Outcome, o.dep.Runtime.Version)
 				}
 			}},
+		{name: "moved again after it was moved back", world: served(behindLive, func(t *testing.T, w *world) {
+			d, _ := w.deliverer("me")
+			live(d)
+			if _, err := d.Deploy(t.Context(), commit("b")); ExitCode(err) != 4 {
+				t.Errorf("the failing deploy: %v", err)
+			}
+			w.bads()
+			w.ledger = nil
+		}), writes: []string{putLock, "MoveEndpoint live 3", tagLatest, putImageURI, putRelease, dropLock}},
+		{name: "busy once", world: served(func(_ *testing.T, w *world) {
+			w.before["MoveEndpoint"] = func(_ context.Context, n int) error {
+				if n == 1 {
+					return remote(ErrConflict, 409, "ConflictException")
+				}
+				return nil
+			}
+		}), after: func(t *testing.T, o *outcome) {
+			if o.serving("live") != o.digestOf("b") {
+				t.Errorf("live serves %s", o.serving("live"))
+			}
+		}},
+		{name: "stuck past --timeout", world: served(func(_ *testing.T, w *world) {
+			w.before["MoveEndpoint"] = func(context.Context, int) error { w.lag = 1 << 30; return nil }
+		}), exit: 6, kind: KindPerson,
+			says: []string{"waited 1m0s for endpoint live to serve version 3"}, alter: func(d *Deliverer) { d.Target.ReadyTimeout = time.Minute }},
 		{name: "a failed probe through it moves it back", world: served(behindLive), exit: 4, kind: KindRolledBack, says: []string{"live serves version 2 again, verified"},
 			writes: []string{putLock, pushOf("b"), "Update", "MoveEndpoint live 3", "MoveEndpoint live 2", putRelease, dropLock},
 			after: func(t *testing.T, o *outcome) {
@@ -98,7 +124,13 @@ func TestNamedEndpoint(t *testing.T) {
 		{name: "interrupted before it moves", world: served(), ctx: func(w *world) context.Context { return w.interruptAfter("Invoke", 1) },
 			exit: 130, kind: KindInterrupted, says: []string{"live was not touched"}, after: stillA},
 	} {
-		tr.alter = live
+		more := tr.alter
+		tr.alter = func(d *Deliverer) {
+			live(d)
+			if more != nil {
+				more(d)
+			}
+		}
 		if tr.opts == nil {
 			tr.opts = deployB
 		}

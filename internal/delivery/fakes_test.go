@@ -431,11 +431,15 @@ func (w *world) CreateEndpoint(ctx context.Context, _, name, version, _ string) 
 	})
 }
 
-func (w *world) MoveEndpoint(ctx context.Context, _, name, version, _ string) error {
+func (w *world) MoveEndpoint(ctx context.Context, _, name, version, token string) error {
 	return w.call(ctx, "MoveEndpoint", name+" "+version, true, func() error {
 		if w.endpoints[name] == nil {
 			return notFound()
 		}
+		if w.tokens[token] > 0 {
+			return nil // a repeat does nothing
+		}
+		w.tokens[token] = 1
 		w.endpoints[name].TargetVersion, w.lagging[name] = version, w.lag
 		return nil
 	})

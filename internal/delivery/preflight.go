@@ -51,8 +51,9 @@ func (d *Deliverer) runtimeID(ctx context.Context) (string, error) {
 	op := "finding the runtime of " + d.Target.Agent + " in " + d.Target.Environment
 	value, err := d.Parameters.Parameter(ctx, name)
 	if err != nil {
-		e := &Error{Kind: KindRuntime, Op: op, Err: err}
+		e := &Error{Kind: kindOfRefusal(err), Op: op, Err: err, Hints: hints(err)}
 		if errors.Is(err, ErrNotFound) {
+			e.Kind = KindRuntime
 			e.Hints = []string{"no runtime is registered there yet: an administrator runs slipway deploy --create --env " + d.Target.Environment + " once",
 				"a runtime that exists already is registered by writing its id to the parameter " + name}
 		}
@@ -169,6 +170,11 @@ func (r *run) inspectImage(ctx context.Context) error {
 	}
 	if err := facts.check(compute); err != nil {
 		return err
+	}
+	if r.there && facts.Revision != "" && facts.Revision != r.opts.Source.Revision {
+		// No refusal: a base image's label may have stayed in an image that
+		// something else has built.
+		r.warn("the tag %s names %s, which says that it was built from %s: was the tag moved?", r.tag, facts.Digest, facts.Revision)
 	}
 	r.image = img
 	r.report.Digest, r.report.Platform = facts.Digest, facts.Platform
@@ -313,7 +319,7 @@ func (r *run) takeLock(ctx context.Context) error {
 		Since: now, Expires: now.Add(2*ready + 2*verify + lockMargin), Revision: r.report.Revision,
 		Digest: r.report.Digest, Previous: r.good}
 	if r.Target.Serving() != DefaultEndpoint {
-		want.Expires = want.Expires.Add(2*DefaultReadyTimeout + verify) // there and back
+		want.Expires = want.Expires.Add(2*ready + verify) // there and back
 	}
 	left, err := r.acquire(ctx, &want, r.settled)
 	if err != nil {

@@ -103,7 +103,11 @@ func (r *run) standing(ctx context.Context, limit time.Duration) string {
 	if r.good != nil && e.LiveVersion == r.good.Version {
 		verified = "the release before this one"
 	}
-	return fmt.Sprintf("%s serves version %s (%s); it is %s, on its way to version %s", r.Target.Serving(), e.LiveVersion, verified, e.Status, e.TargetVersion)
+	serves := fmt.Sprintf("%s serves version %s (%s)", r.Target.Serving(), e.LiveVersion, verified)
+	if e.Status != "READY" || e.LiveVersion != e.TargetVersion {
+		serves += fmt.Sprintf("; it is %s, on its way to version %s", e.Status, e.TargetVersion)
+	}
+	return serves
 }
 
 // where says where an unfinished delivery stands, from what it knows itself.
@@ -152,16 +156,20 @@ func (r *run) refused(cause error) error {
 	if errors.As(cause, &e) {
 		return e
 	}
-	kind := KindRefused
+	return &Error{Kind: kindOfRefusal(cause), Op: r.op(), Err: cause, Hints: hints(cause)}
+}
+
+// kindOfRefusal is the kind of a remote's refusal before anything was written.
+func kindOfRefusal(err error) Kind {
 	switch {
-	case errors.Is(cause, ErrDenied):
-		kind = KindDenied
-	case errors.Is(cause, ErrExpired):
-		kind = KindCredentials
-	case transient(cause):
-		kind = KindUnavailable
+	case errors.Is(err, ErrDenied):
+		return KindDenied
+	case errors.Is(err, ErrExpired):
+		return KindCredentials
+	case transient(err):
+		return KindUnavailable
 	}
-	return &Error{Kind: kind, Op: r.op(), Err: cause, Hints: hints(cause)}
+	return KindRefused
 }
 
 func (r *run) superseded(ctx context.Context, cause error) error {

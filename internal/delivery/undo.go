@@ -123,12 +123,17 @@ func (r *run) recordReturn(ctx context.Context, version string, failed *Pointer,
 }
 
 func (r *run) rolledBack(cause error, serves string) error {
-	hints := []string{"mend the agent and deploy the next commit; the log lines above are the agent's own"}
-	var own *Error
-	if errors.As(cause, &own) && len(own.Hints) > 0 {
-		hints = own.Hints // it was not the agent
+	return &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves,
+		Hints: rolledBackHints(cause)}
+}
+
+// rolledBackHints tell an agent that failed from what was not its fault.
+func rolledBackHints(cause error) []string {
+	var bad *verifyError
+	if errors.As(cause, &bad) {
+		return []string{"mend the agent and deploy the next commit; the log lines above are the agent's own"}
 	}
-	return &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves, Hints: hints}
+	return append(hints(cause), "the agent may be sound: see the message, then run the same command again")
 }
 
 func (r *run) orUnverified() string {
@@ -161,7 +166,7 @@ func (r *run) reapply(ctx context.Context, bad string) error {
 		return err
 	}
 	settled := func(ctx context.Context) error {
-		err := r.runtimeReady(ctx, id, bad, DefaultReadyTimeout)
+		err := r.runtimeReady(ctx, id, bad, r.Target.readyLimit())
 		if errors.Is(err, errUpdateFailed) {
 			return nil
 		}
@@ -213,10 +218,9 @@ func (r *run) moveBack(ctx context.Context, cause error) (Outcome, error) {
 		return Failed, r.failed(StageEndpoint, cause) // it never moved
 	}
 	failed := &Pointer{Revision: r.report.Revision, Digest: r.report.Digest, Version: version}
-	token := clientToken(id, version, []byte(name+" back to "+r.good.Version))
-	err = r.Mover.MoveEndpoint(ctx, id, name, r.good.Version, token)
+	err = r.move(ctx, id, name, r.good.Version)
 	if err == nil {
-		err = r.endpointAt(ctx, id, name, r.good.Version, DefaultReadyTimeout)
+		err = r.endpointAt(ctx, id, name, r.good.Version, r.Target.readyLimit())
 	}
 	if err == nil {
 		err = r.proveAgain(ctx, r.good.Version, name)

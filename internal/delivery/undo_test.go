@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 )
 
 // afterA is a world in which commit a was delivered: version 2 serves it.
@@ -65,6 +66,15 @@ func TestUndo(t *testing.T) {
 				return nil
 			}
 		}), exit: 4, kind: KindRolledBack, writes: undoOf(), says: []string{"no answer within 2m0s"}, after: servesA},
+		{name: "no measurement in time", world: afterA(func(_ *testing.T, w *world) {
+			w.before["Invoke"] = func(_ context.Context, n int) error {
+				if n <= 2 { // as many as there is time for
+					return throttled()
+				}
+				return nil
+			}
+		}), alter: func(d *Deliverer) { d.Target.VerifyTimeout = 1400 * time.Millisecond }, exit: 4, kind: KindRolledBack, writes: undoOf(),
+			says: []string{"verify could not be measured: ", "Throttl", "may be sound"}, after: servesA},
 		{name: "the second bad one in a row", world: afterA(badB, func(t *testing.T, w *world) {
 			d, _ := w.deliverer("other")
 			opts := commit("c")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// updateTries bounds how often an update meets a runtime that somebody else
-// keeps busy.
+// updateTries bounds how often an update, or the move of an endpoint, meets
+// what somebody else keeps busy.
 const updateTries = 3
 
 // push sends the image under its revision tag and reads back what that tag
@@ -240,7 +240,7 @@ func (r *run) moveEndpoint(ctx context.Context) (bool, error) {
 	if err := r.sendEndpoint(ctx, id, name, version); err != nil {
 		return false, err
 	}
-	if err := r.endpointAt(ctx, id, name, version, DefaultReadyTimeout); err != nil {
+	if err := r.endpointAt(ctx, id, name, version, r.Target.readyLimit()); err != nil {
 		return false, err
 	}
 	if !r.Target.Verify.Skip {
@@ -266,7 +266,26 @@ func (r *run) sendEndpoint(ctx context.Context, id, name, version string) error 
 	case e.LiveVersion != r.from:
 		return fmt.Errorf("%w: endpoint %s is at version %s, expected %s", errForeignVersion, name, e.LiveVersion, r.from)
 	}
-	return r.Mover.MoveEndpoint(ctx, id, name, version, clientToken(id, version, []byte(name+" from "+e.LiveVersion)))
+	return r.move(ctx, id, name, version)
+}
+
+// move sends an endpoint to a version, again where it is busy or AWS gave no
+// answer: the same token moves it once. Another delivery's token is another
+// one: AgentCore would take its move for a repeat of one that was taken back
+// since, and do nothing.
+func (r *run) move(ctx context.Context, id, name, version string) error {
+	token := clientToken(id, version, []byte(name+" "+r.lock.Nonce))
+	for try := 1; ; try++ {
+		err := r.Mover.MoveEndpoint(ctx, id, name, version, token)
+		again := errors.Is(err, ErrConflict) || transient(err)
+		if err == nil || !again || try == updateTries {
+			return err
+		}
+		r.note("endpoint %s was not moved (%v): trying again", name, err)
+		if err := pause(ctx, time.Duration(try)*pollInterval); err != nil {
+			return err
+		}
+	}
 }
 
 // moveLatest points latest at what serves: last, and only now.

@@ -29,7 +29,7 @@ func (d *Deliverer) verify(ctx context.Context, version runtimeFacts, endpoint s
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answer, err := d.measure(timed, version, endpoint)
-	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+	if errors.Is(err, context.DeadlineExceeded) && timed.Err() != nil && ctx.Err() == nil {
 		return &verifyError{fmt.Sprintf("it gave no answer within %s (%v)", limit, err)}
 	}
 	if err != nil {
@@ -81,15 +81,16 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) {
 			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
 		}
-		if err := pause(ctx, time.Duration(try)*time.Second); err != nil {
-			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
+		if pause(ctx, time.Duration(try)*time.Second) != nil {
+			return Answer{}, fmt.Errorf("verify could not be measured: %w", err) // why is what was answered last
 		}
 	}
 }
 
 // inconclusive says whether an answer is AgentCore's and not the agent's.
 func inconclusive(protocol string, a Answer) bool {
-	return a.Status == 429 || a.Status == 409 || a.Status == 500 || a.Status == 503 || unasked(protocol, a.Body)
+	return strings.HasPrefix(a.ErrorCode, "ExpiredToken") || a.Status == 429 || a.Status == 409 || a.Status == 500 ||
+		a.Status == 503 || unasked(protocol, a.Body)
 }
 
 func (d *Deliverer) judge(protocol string, a Answer) error {

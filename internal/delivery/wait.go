@@ -15,7 +15,10 @@ const (
 	pollGrowth    = 1.3
 	maxPoll       = 10 * time.Second
 	heartbeatEach = 15 * time.Second
-	lookTimeout   = 30 * time.Second // one look that hangs is not the end of the wait
+	// One look that hangs is not the end of the wait: it gets a quarter of the
+	// time, within these.
+	lookTimeout = 30 * time.Second
+	lookAtLeast = 5 * time.Second
 )
 
 // deadlineError says what was waited for in vain. It is a state of the world,
@@ -28,7 +31,7 @@ type deadlineError struct {
 }
 
 func (e *deadlineError) Error() string {
-	text := fmt.Sprintf("waited %s for %s; last seen: %s", e.limit, e.what, e.last)
+	text := fmt.Sprintf("waited %s for %s; last seen: %s", e.limit.Round(100*time.Millisecond), e.what, e.last)
 	if e.trouble != nil {
 		text += fmt.Sprintf("; then no answer (%v)", e.trouble)
 	}
@@ -50,7 +53,7 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 	last, interval := "nothing", pollInterval
 	var trouble error
 	for {
-		done, seen, err := lookOnce(timed, look)
+		done, seen, err := lookOnce(timed, limit, look)
 		if trouble = err; err == nil {
 			last = seen
 		}
@@ -71,8 +74,8 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 	}
 }
 
-func lookOnce(ctx context.Context, look probe) (bool, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+func lookOnce(ctx context.Context, limit time.Duration, look probe) (bool, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(max(limit/4, lookAtLeast), lookTimeout))
 	defer cancel()
 	return look(ctx)
 }
