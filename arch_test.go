@@ -60,6 +60,7 @@ func simUsers() map[string]string {
 	return map[string]string{
 		"internal/cli/local.go":        "it is `slipway local`",
 		"internal/cli/control.go":      "it is the client of the local cloud's control API",
+		"internal/cli/local_fault.go":  "it is `slipway local fault`",
 		"internal/cli/local_verify.go": "it is `slipway local token --verify`",
 		"internal/cli/demo.go":         "it is `slipway demo`",
 		"internal/cli/demo_steps.go":   "it is `slipway demo`",

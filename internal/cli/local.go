@@ -60,7 +60,7 @@ func (a *app) localCommand() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&state, "state", defaultState, "directory of the cloud's state; it names the cloud")
 	dir := func() string { return a.path(state) }
-	cmd.AddCommand(a.localUp(dir), a.localEnv(dir), a.localJob(dir), a.localToken(dir), a.localJournal(dir), a.localReset(dir), a.localInit())
+	cmd.AddCommand(a.localUp(dir), a.localEnv(dir), a.localJob(dir), a.localToken(dir), a.localJournal(dir), a.localFault(dir), a.localReset(dir), a.localInit())
 	return cmd
 }
 
@@ -349,6 +349,9 @@ func journalLine(c sim.Call) string {
 	what := c.Service + ":" + c.Action
 	if c.Resource != "" {
 		what += " " + c.Resource
+	}
+	if c.Fault != "" {
+		verdict += "  FAULT " + c.Fault
 	}
 	return fmt.Sprintf("%s  %3d  %s  by %s  %s", c.Time.UTC().Format("15:04:05.000"), c.Status, what, c.Principal, verdict)
 }
