@@ -2,178 +2,501 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ecr"
-	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
-
+	"github.com/slipway-cd/slipway/internal/agentcore"
 	"github.com/slipway-cd/slipway/internal/awsauth"
-	"github.com/slipway-cd/slipway/internal/sim"
+	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/ecr"
+	"github.com/slipway-cd/slipway/internal/registry"
 )
 
-// between puts a handler in front of the cloud for what a job sends. The
-// signature covers the name the client used, so that is kept.
-func between(t *testing.T, d *demo, intercept func(http.ResponseWriter, *http.Request, http.Handler)) map[string]string {
-	t.Helper()
-	target, err := url.Parse(d.cloud.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := httputil.NewSingleHostReverseProxy(target)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { intercept(w, r, next) }))
-	t.Cleanup(srv.Close)
-	env, err := d.job(t.Context(), "acme/agents")
-	if err != nil {
-		t.Fatal(err)
-	}
-	env["AWS_ENDPOINT_URL"], env["AWS_ENDPOINT_URL_STS"] = srv.URL, srv.URL
-	return env
+// knock is a cell of the fault matrix (security: section 7): what befalls a
+// stage of a deploy, how the real program ends, and what it says.
+type knock struct {
+	stage string
+	what  string
+	// faults are set before the deploy, in the words of `local fault add`,
+	// separated by semicolons.
+	faults string
+	exit   int
+	// says has what stderr holds, separated by |.
+	says string
+	knockExtra
 }
 
-// runDeploy deploys with the real program and returns its exit code and stderr.
-func (d *demo) runDeploy(t *testing.T, env map[string]string, args ...string) (int, deploymentDocument, string) {
+// knockExtra is what few cells need.
+type knockExtra struct {
+	live bool   // the environment serves through the named endpoint live
+	args string // more arguments of the deploy
+	// meanwhile happens once the first fault has befallen a call; then the
+	// faults are cleared.
+	meanwhile func(*testing.T, *knockWorld)
+	// stop is sent in place of that, and the faults stay.
+	stop os.Signal
+	// then are faults that are set before either.
+	then string
+	// again are the arguments of the run that converges, as the
+	// administrator; the same command where it is empty.
+	again string
+	// surplus is how many versions more than one the way took.
+	surplus int
+}
+
+// knockWorlds is how many cells run at once, each in a world of its own: they
+// mostly wait.
+const knockWorlds = 10
+
+// TestKnocks lets every bad day befall every stage of a deploy by the real
+// program: the exit code is true, the words say what failed and what serves,
+// no secret is told, and the same command converges without the fault.
+func TestKnocks(t *testing.T) {
+	t.Parallel()
+	cells := knocks()
+	queues := map[bool]chan knock{false: make(chan knock, len(cells)), true: make(chan knock, len(cells))}
+	for _, k := range cells {
+		queues[k.live] <- k
+	}
+	var table knockTable
+	var group sync.WaitGroup
+	for i := range knockWorlds {
+		live := i < 2 // enough for the cells with a named endpoint
+		group.Go(func() {
+			t.Run(fmt.Sprintf("world %d", i+1), func(t *testing.T) { table.fill(t, live, queues[live]) })
+		})
+	}
+	group.Wait()
+	t.Log(table.String())
+}
+
+// fill runs cells until there are none left.
+func (k *knockTable) fill(t *testing.T, live bool, queue <-chan knock) {
+	w := newKnockWorld(t, live)
+	for {
+		select {
+		case cell := <-queue:
+			ran := false // -run may leave it out
+			held := t.Run(cell.stage+"/"+cell.what, func(t *testing.T) { ran = true; w.run(t, cell) })
+			if ran {
+				k.add(cell, held)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// knockTable counts cells by stage.
+type knockTable struct {
+	mu        sync.Mutex
+	stages    []string
+	run, held map[string]int
+}
+
+func (k *knockTable) add(cell knock, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.run == nil {
+		k.run, k.held = map[string]int{}, map[string]int{}
+	}
+	if k.run[cell.stage] == 0 {
+		k.stages = append(k.stages, cell.stage)
+	}
+	k.run[cell.stage]++
+	if ok {
+		k.held[cell.stage]++
+	}
+}
+
+func (k *knockTable) String() string {
+	var b strings.Builder
+	run, held := 0, 0
+	fmt.Fprintf(&b, "fault matrix, real program:\n%-12s %5s %5s\n", "stage", "cells", "held")
+	for _, stage := range k.stages {
+		fmt.Fprintf(&b, "%-12s %5d %5d\n", stage, k.run[stage], k.held[stage])
+		run, held = run+k.run[stage], held+k.held[stage]
+	}
+	fmt.Fprintf(&b, "%-12s %5d %5d", "all", run, held)
+	return b.String()
+}
+
+// knockWorld is a cloud with a runtime that serves a verified release.
+type knockWorld struct {
+	*demo
+	live       bool
+	admin      map[string]string
+	session    *awsauth.Session // the administrator's
+	runtimes   *agentcore.Client
+	parameters *agentcore.Parameters
+	images     *registry.Repository
+	commits    int
+}
+
+func newKnockWorld(t *testing.T, live bool) *knockWorld {
 	t.Helper()
-	o, out, err := d.slipway(t.Context(), env, append([]string{"deploy", "--env", "dev"}, args...)...)
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: agents run on Linux")
+	}
+	w := &knockWorld{demo: newTestWorld(t), live: live}
+	settings := "    timeouts: {ready: 2s, verify: 30s}\n"
+	if live {
+		settings += "    endpoint: live\n"
+	}
+	w.append(t, settings)
+	var err error
+	if w.admin, err = w.api.administrator(t.Context(), demoAccount); err != nil {
+		t.Fatal(err)
+	}
+	if w.session, err = (awsauth.Source{Getenv: func(name string) string { return w.admin[name] }, Region: demoRegion}).Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	endpoint, err := url.Parse(w.cloud.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var report deploymentDocument
-	if len(out) > 0 {
-		if err := json.Unmarshal(out, &report); err != nil {
+	w.runtimes = &agentcore.Client{Config: w.session.Config(awsauth.AgentCore)}
+	w.parameters = agentcore.NewParameters(w.session.Config(awsauth.SSM))
+	w.images = &registry.Repository{Registry: demoAccount + ".dkr.ecr." + demoRegion + ".amazonaws.com", Name: demoRepository,
+		Endpoint: endpoint, Auth: ecr.New(w.session.Config(awsauth.ECR)).Credentials}
+	if o := w.deploy(t, w.admin, "--create", "--yes"); o.code != 0 {
+		t.Fatalf("create: exit %d\n%s", o.code, o.stderr)
+	}
+	return w
+}
+
+// append adds to slipway.yaml, and commits it.
+func (w *knockWorld) append(t *testing.T, text string) {
+	t.Helper()
+	name := filepath.Join(w.repo, "slipway.yaml")
+	old, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, append(old, text...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.change(t)
+}
+
+// change commits, with a new revision as all that is new.
+func (w *knockWorld) change(t *testing.T) string {
+	t.Helper()
+	w.commits++
+	if _, err := w.git(t.Context(), "commit", "--quiet", "--all", "--allow-empty", "--message", "change "+strconv.Itoa(w.commits)); err != nil {
+		t.Fatal(err)
+	}
+	revision, err := w.git(t.Context(), "rev-parse", "HEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(revision)
+}
+
+// ended is how a deploy by the real program ended.
+type ended struct {
+	code   int
+	report deploymentDocument
+	stdout string
+	stderr string
+}
+
+// startDeploy starts a deploy.
+func (w *knockWorld) startDeploy(t *testing.T, env map[string]string, args ...string) (cmd *exec.Cmd, wait func() ended) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd = exec.CommandContext(ctx, w.Executable, append([]string{"deploy", "--env", "dev", "-o", "json"}, args...)...)
+	cmd.Dir, cmd.Env = w.repo, jobEnviron(w.Env, env)
+	var out, messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, func() ended {
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
 			t.Fatal(err)
 		}
-	}
-	return o.code, report, o.stderr
-}
-
-func isUpdate(r *http.Request) bool {
-	return r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/runtimes/")
-}
-
-// TestKnocks lets the bad days of the issue befall the real program: AgentCore
-// throttles, an update fails after it was accepted, an image is too large.
-func TestKnocks(t *testing.T) {
-	d := newTestWorld(t)
-	admin, err := d.api.administrator(t.Context(), demoAccount)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if code, _, stderr := d.runDeploy(t, admin, "--create", "--yes", "--skip-verify"); code != 0 {
-		t.Fatalf("create: exit %d\n%s", code, stderr)
-	}
-	t.Run("throttled twice", func(t *testing.T) { throttled(t, d, 2, 0) })
-	t.Run("throttled forever", func(t *testing.T) { throttled(t, d, 1<<30, 1) })
-	t.Run("update failed", func(t *testing.T) { updateFailed(t, d, admin) })
-	t.Run("too large", func(t *testing.T) { tooLarge(t, d, admin) })
-}
-
-func throttled(t *testing.T, d *demo, times int32, want int) {
-	if _, err := d.commit(t.Context(), fmt.Sprintf("var tools = []string{%q}", t.Name()), t.Name()); err != nil {
-		t.Fatal(err)
-	}
-	var left atomic.Int32
-	left.Store(times)
-	env := between(t, d, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if isUpdate(r) && left.Add(-1) >= 0 {
-			w.Header().Set("X-Amzn-ErrorType", "ThrottlingException")
-			w.WriteHeader(http.StatusTooManyRequests)
-			_, _ = io.WriteString(w, `{"message":"Rate exceeded"}`)
-			return
+		o := ended{code: cmd.ProcessState.ExitCode(), stdout: out.String(), stderr: messages.String()}
+		if ctx.Err() != nil {
+			t.Fatalf("it did not end\n%s", o.stderr)
 		}
-		next.ServeHTTP(w, r)
-	})
-	code, report, stderr := d.runDeploy(t, env, "--skip-verify")
-	if code != want {
-		t.Fatalf("exit %d, expected %d\n%s", code, want, stderr)
-	}
-	if want != 0 && (report.Error == nil || !strings.Contains(report.Error.Message, "ThrottlingException") || !strings.Contains(stderr, "still serves")) {
-		t.Errorf("%+v\n%s", report.Error, stderr)
+		if out.Len() > 0 {
+			if err := json.Unmarshal(out.Bytes(), &o.report); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.keepsSecrets(t, env, o.stdout+o.stderr)
+		return o
 	}
 }
 
-// updateFailed deletes the image when the update has been accepted.
-func updateFailed(t *testing.T, d *demo, admin map[string]string) {
-	if _, err := d.commit(t.Context(), `var tools = []string{"gone"}`, "gone"); err != nil {
-		t.Fatal(err)
-	}
-	images := adminECR(t, admin)
-	env := between(t, d, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		var body bytes.Buffer
-		r.Body = io.NopCloser(io.TeeReader(r.Body, &body))
-		next.ServeHTTP(w, r)
-		_, after, ok := strings.Cut(body.String(), "@sha256:")
-		if !isUpdate(r) || !ok || len(after) < 64 {
-			return
-		}
-		_, err := images.BatchDeleteImage(t.Context(), &ecr.BatchDeleteImageInput{RepositoryName: aws.String(demoRepository),
-			ImageIds: []types.ImageIdentifier{{ImageDigest: aws.String("sha256:" + after[:64])}}})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	code, report, stderr := d.runDeploy(t, env, "--skip-verify")
-	if code != 1 || report.Error == nil || !strings.Contains(report.Error.Message, "UPDATE_FAILED") || !strings.Contains(stderr, "still serves") {
-		t.Errorf("exit %d, %+v\n%s", code, report.Error, stderr)
-	}
-}
-
-func adminECR(t *testing.T, admin map[string]string) *ecr.Client {
+func (w *knockWorld) deploy(t *testing.T, env map[string]string, args ...string) ended {
 	t.Helper()
-	session, err := awsauth.Source{Getenv: func(name string) string { return admin[name] }, Region: sim.DefaultRegion}.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ecr.NewFromConfig(session.Config(awsauth.ECR))
+	_, wait := w.startDeploy(t, env, args...)
+	return wait()
 }
 
-// tooLarge gives the commit an image whose manifest states 3 GB.
-func tooLarge(t *testing.T, d *demo, admin map[string]string) {
-	images := adminECR(t, admin)
-	got, err := images.BatchGetImage(t.Context(), &ecr.BatchGetImageInput{RepositoryName: aws.String(demoRepository),
-		ImageIds: []types.ImageIdentifier{{ImageTag: aws.String("latest")}}})
-	if err != nil || len(got.Images) != 1 {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	var manifest map[string]any
-	if err := json.Unmarshal([]byte(aws.ToString(got.Images[0].ImageManifest)), &manifest); err != nil {
-		t.Fatal(err)
-	}
-	manifest["layers"].([]any)[0].(map[string]any)["size"] = 3 << 30
-	raw, err := json.Marshal(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	revision, err := d.commit(t.Context(), `var tools = []string{"large"}`, "large")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = images.PutImage(t.Context(), &ecr.PutImageInput{RepositoryName: aws.String(demoRepository), ImageTag: aws.String(revision),
-		ImageManifest: aws.String(string(raw)), ImageManifestMediaType: got.Images[0].ImageManifestMediaType})
-	if err != nil {
-		t.Fatal(err)
-	}
-	env, err := d.job(t.Context(), "acme/agents")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := len(d.cloud.Journal())
-	code, _, stderr := d.runDeploy(t, env)
-	if code != 2 || !strings.Contains(stderr, "AgentCore takes at most 2048 MB") {
-		t.Errorf("exit %d\n%s", code, stderr)
-	}
-	for _, c := range d.cloud.Journal()[seen:] {
-		if writing(c) {
-			t.Errorf("it wrote: %s:%s %s", c.Service, c.Action, c.Resource)
+// setFaults sets faults in the words of the command line.
+func (w *knockWorld) setFaults(t *testing.T, lines string) {
+	t.Helper()
+	for line := range strings.SplitSeq(lines, ";") {
+		if line != "" {
+			w.setFault(t, line)
 		}
+	}
+}
+
+func (w *knockWorld) setFault(t *testing.T, words string) {
+	t.Helper()
+	var out, messages bytes.Buffer
+	args := append([]string{"local", "fault", "add", "--state", w.cloud.Dir}, fields(words)...)
+	if code := Main(t.Context(), args, System{In: strings.NewReader(""), Out: &out, Err: &messages, Dir: w.Dir}); code != 0 {
+		t.Fatalf("fault add %s: exit %d: %s", words, code, messages.String())
+	}
+}
+
+// fields splits a command line; single quotes hold words together.
+func fields(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+			continue
+		}
+		words = append(words, strings.Fields(part)...)
+	}
+	return words
+}
+
+// standing is what serves, and what is written about it.
+type standing struct {
+	newest  int    // the newest version's number
+	version string // what the users' endpoint serves
+	digest  string // the image of that version
+	latest  string // what the tag latest names
+	release delivery.Release
+	lock    *delivery.Lock
+}
+
+var digestInURI = regexp.MustCompile(`@(sha256:[0-9a-f]{64})`)
+
+func (w *knockWorld) id(t *testing.T) string {
+	t.Helper()
+	id, err := w.parameters.Parameter(t.Context(), "/supportAgent/dev/runtime-id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (w *knockWorld) endpoint() string {
+	if w.live {
+		return "live"
+	}
+	return delivery.DefaultEndpoint
+}
+
+func (w *knockWorld) standing(t *testing.T) standing {
+	t.Helper()
+	var s standing
+	id := w.id(t)
+	newest := struct{ AgentRuntimeVersion string }{}
+	doc, err := w.runtimes.Get(t.Context(), id, "")
+	e, endpointErr := w.runtimes.Endpoint(t.Context(), id, w.endpoint())
+	if err := errors.Join(err, endpointErr, json.Unmarshal(doc, &newest)); err != nil {
+		t.Fatal(err)
+	}
+	if s.newest, err = strconv.Atoi(newest.AgentRuntimeVersion); err != nil {
+		t.Fatal(err)
+	}
+	s.version = e.LiveVersion
+	if doc, err = w.runtimes.Get(t.Context(), id, e.LiveVersion); err != nil {
+		t.Fatal(err)
+	}
+	if m := digestInURI.FindSubmatch(doc); m != nil {
+		s.digest = string(m[1])
+	}
+	if s.latest, err = w.images.Resolve(t.Context(), "latest"); err != nil {
+		t.Fatal(err)
+	}
+	w.read(t, "release", &s.release)
+	w.read(t, "lock", &s.lock)
+	return s
+}
+
+func (w *knockWorld) read(t *testing.T, name string, v any) {
+	t.Helper()
+	value, err := w.parameters.Parameter(t.Context(), "/supportAgent/dev/"+name)
+	if errors.Is(err, delivery.ErrNotFound) {
+		return
+	}
+	if err := errors.Join(err, json.Unmarshal([]byte(value), v)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keepsSecrets looks in what a command printed for every credential that the
+// cloud has given out, and for anything that looks like a token.
+func (w *knockWorld) keepsSecrets(t *testing.T, env map[string]string, printed string) {
+	t.Helper()
+	secrets := []string{env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"], env["AWS_SECRET_ACCESS_KEY"]}
+	records, err := filepath.Glob(filepath.Join(w.cloud.Dir, "records", "*"))
+	if err != nil || len(records) == 0 {
+		t.Fatal("the cloud has no records", err)
+	}
+	for _, name := range records {
+		raw, err := os.ReadFile(name)
+		var record struct {
+			Key   string
+			Value struct{ Secret, Token string }
+		}
+		if err != nil || json.Unmarshal(raw, &record) != nil || !strings.HasPrefix(record.Key, "identity/key/") {
+			continue // written anew this moment, or no key
+		}
+		secrets = append(secrets, record.Value.Secret, record.Value.Token)
+	}
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(printed, secret) {
+			t.Errorf("a credential was told")
+		}
+	}
+	if regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.eyJ`).MatchString(printed) {
+		t.Errorf("a token was told")
+	}
+}
+
+// run is one cell.
+func (w *knockWorld) run(t *testing.T, k knock) {
+	before, revision := w.standing(t), w.change(t)
+	env, err := w.job(t.Context(), "acme/agents")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.setFaults(t, k.faults)
+	cmd, wait := w.startDeploy(t, env, fields(k.args)...)
+	signalled := w.meanwhile(t, k, cmd)
+	o := wait()
+	if k.stop != nil {
+		took := time.Since(signalled)
+		t.Logf("ended %s after %s", took.Round(10*time.Millisecond), k.stop)
+		if took > 10*time.Second { // what it waited for would have taken minutes
+			t.Errorf("it took %s to end", took)
+		}
+	}
+	t.Logf("exit %d\n%s", o.code, o.stderr)
+	if o.code != k.exit {
+		t.Errorf("exit %d, expected %d", o.code, k.exit)
+	}
+	for _, words := range strings.Split(k.says, "|") {
+		if !strings.Contains(o.stderr, words) {
+			t.Errorf("it does not say %q", words)
+		}
+	}
+	if o.code != 2 && !strings.Contains(o.stderr, "now: ") {
+		t.Error("it does not say what serves now")
+	}
+	w.clear(t, k.meanwhile == nil)
+	if k.again != "" {
+		if o := w.deploy(t, w.admin, fields(k.again)...); o.code != 0 {
+			t.Errorf("again: exit %d\n%s", o.code, o.stderr)
+		}
+		w.judge(t, "again", before, w.standing(t), revision, 0, 1<<30)
+		return
+	}
+	if k.meanwhile == nil {
+		w.judge(t, "at once", before, w.standing(t), revision, o.code, 0)
+	}
+	if o = w.deploy(t, env); o.code != 0 {
+		t.Errorf("again: exit %d\n%s", o.code, o.stderr)
+	}
+	w.judge(t, "again", before, w.standing(t), revision, 0, 1+k.surplus)
+}
+
+// meanwhile does what a cell wants done once its first fault has befallen a
+// call. It returns when that was.
+func (w *knockWorld) meanwhile(t *testing.T, k knock, cmd *exec.Cmd) time.Time {
+	t.Helper()
+	if k.meanwhile == nil && k.stop == nil {
+		return time.Time{}
+	}
+	w.awaitHit(t)
+	w.setFaults(t, k.then)
+	at := time.Now()
+	if k.stop != nil {
+		if err := cmd.Process.Signal(k.stop); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	k.meanwhile(t, w)
+	w.clear(t, false)
+	return at
+}
+
+// awaitHit waits until the first fault has befallen a call.
+func (w *knockWorld) awaitHit(t *testing.T) {
+	t.Helper()
+	for range 6000 {
+		if f := w.cloud.Faults(); len(f) > 0 && f[0].Hits > 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
+	}
+	t.Fatal("the fault befell no call")
+}
+
+// clear takes all faults back. Where it asks, each must have befallen a call:
+// else the cell shows nothing.
+func (w *knockWorld) clear(t *testing.T, all bool) {
+	t.Helper()
+	for _, f := range w.cloud.Faults() {
+		if all && f.Hits == 0 {
+			t.Errorf("nothing was befallen by %s", faultLine(f))
+		}
+	}
+	if err := w.cloud.ClearFault(""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// judge compares what there is with what an exit code says. most is how many
+// versions may have been made; 0 leaves them out.
+func (w *knockWorld) judge(t *testing.T, when string, before, now standing, revision string, code, most int) {
+	t.Helper()
+	say := func(format string, args ...any) {
+		t.Errorf("%s, exit %d: %s\nbefore %+v\nnow    %+v", when, code, fmt.Sprintf(format, args...), before, now)
+	}
+	old := now.digest == before.digest && now.latest == before.latest && now.release.Digest == before.release.Digest
+	serves := now.release.Revision == revision && now.release.Verdict == delivery.Passed &&
+		now.digest == now.release.Digest && now.latest == now.digest && now.version == now.release.Version
+	switch {
+	case code == 0 && !serves:
+		say("the new release does not serve, verified and recorded, with latest at it")
+	case (code == 1 || code == 2 || code == 4) && !old:
+		say("the old release does not serve")
+	case code == 2 && now.newest != before.newest:
+		say("a version was made")
+	case most > 0 && now.newest > before.newest+most:
+		say("%d versions were made, %d at most are due", now.newest-before.newest, most)
+	}
+	if now.lock != nil && now.lock.Left == "" && when == "again" {
+		say("the lock is still there")
 	}
 }
