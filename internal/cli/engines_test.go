@@ -59,6 +59,17 @@ func TestEngines(t *testing.T) {
 	})
 }
 
+// runDeploy deploys to dev with the real program; it returns the exit code and
+// stderr.
+func (d *demo) runDeploy(t *testing.T, env map[string]string, args ...string) (int, string) {
+	t.Helper()
+	o, _, err := d.slipway(t.Context(), env, append([]string{"deploy", "--env", "dev"}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.code, o.stderr
+}
+
 func deployByEngine(t *testing.T, engine string) {
 	d := newTestWorld(t)
 	admin, err := d.api.administrator(t.Context(), demoAccount)
@@ -70,7 +81,7 @@ func deployByEngine(t *testing.T, engine string) {
 	bases := toolRepository(t, d, admin)
 	admin["DOCKER_CONFIG"] = dockerLogin(t, d, bases)
 	d.useEngine(t, engine, "")
-	if code, _, stderr := d.runDeploy(t, admin, "--create", "--yes"); code != 0 || !strings.Contains(stderr, `true ["/app/tool"]  `) ||
+	if code, stderr := d.runDeploy(t, admin, "--create", "--yes"); code != 0 || !strings.Contains(stderr, `true ["/app/tool"]  `) ||
 		strings.Contains(stderr, secret) {
 		t.Fatalf("create: exit %d\n%s", code, stderr)
 	}
@@ -78,7 +89,7 @@ func deployByEngine(t *testing.T, engine string) {
 		t.Errorf("the cache did not reach the cloud's registry: %v", err)
 	}
 	d.useEngine(t, engine, `"again"`) // the step fails
-	code, _, stderr := d.runDeploy(t, admin, "--yes")
+	code, stderr := d.runDeploy(t, admin, "--yes")
 	if code != 1 || strings.Contains(stderr, secret) {
 		t.Errorf("a failing step: exit %d\n%s", code, stderr)
 	}
@@ -88,7 +99,7 @@ func deployByEngine(t *testing.T, engine string) {
 		}
 	}
 	delete(admin, "PACKAGE_TOKEN")
-	code, _, stderr = d.runDeploy(t, admin, "--yes")
+	code, stderr = d.runDeploy(t, admin, "--yes")
 	if code != 2 || !strings.Contains(stderr, "slipway.yaml:8:") || !strings.Contains(stderr, "PACKAGE_TOKEN is not set") {
 		t.Errorf("a secret that is missing: exit %d\n%s", code, stderr)
 	}
