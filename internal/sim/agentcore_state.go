@@ -168,8 +168,11 @@ func (c *Cloud) runtime(account, region, id string) (*runtimeRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if changed {
-		return &r, c.store.put(r.key(), &r)
+	if !changed {
+		return &r, nil
+	}
+	if err := c.store.put(r.key(), &r); err != nil { // time brings it again with the next look
+		c.warn("keeping the state of %s: %v", r.arn(), err)
 	}
 	return &r, nil
 }
@@ -245,9 +248,8 @@ func (c *Cloud) settle(r *runtimeRecord) (bool, error) {
 	now, changed := c.now(), false
 	ready := v.Accepted.Add(c.settleTime(v.Document))
 	if !r.Settled && !now.Before(ready) && v.state == "" {
-		if changed, err = true, c.decide(r, v); err != nil {
-			return false, err
-		}
+		c.decide(r, v)
+		changed = r.Settled
 	}
 	for name, e := range r.Endpoints {
 		at := e.Changed.Add(c.Settle)
@@ -270,17 +272,24 @@ func (c *Cloud) settle(r *runtimeRecord) (bool, error) {
 
 // decide ends the making of a version. It fails where the image is no longer
 // there, or where a fault says so.
-func (c *Cloud) decide(r *runtimeRecord, v *versionRecord) error {
+func (c *Cloud) decide(r *runtimeRecord, v *versionRecord) {
 	r.Settled = true
 	uri := imageURI(v.Document)
-	if v.Failure = v.Doom; v.Failure == "" {
+	if v.Failure == "" {
+		v.Failure = v.Doom
+	}
+	if v.Failure == "" {
 		if _, err := c.findImage(pinned(uri, v.Digest), arches(v.Document)); err == nil {
-			return nil
+			return
 		}
 		v.Failure = fmt.Sprintf("The image '%s' (%s) could not be pulled", uri, v.Digest)
 	}
+	if err := c.store.put(versionKey(r, v.Number), v); err != nil {
+		c.warn("keeping the state of %s: %v", r.arn(), err)
+		r.Settled = false // it is decided when it can be kept
+		return
+	}
 	r.Endpoints[defaultEndpoint].Failure = v.Failure
-	return c.store.put(versionKey(r, v.Number), v)
 }
 
 // pinned is an image's name with its digest in place of tag or digest.

@@ -48,7 +48,7 @@ func (c *Cloud) Secure(l net.Listener) (net.Listener, error) {
 	if err := c.Open(); err != nil {
 		return nil, err
 	}
-	authority, key, err := openAuthority(c.Dir)
+	authority, key, err := c.disk.openAuthority(c.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the cloud's certificate authority: %w", err)
 	}
@@ -64,10 +64,10 @@ func (c *Cloud) Secure(l net.Listener) (net.Listener, error) {
 
 // openAuthority reads the authority, or makes it: the key before the
 // certificate that everybody reads.
-func openAuthority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+func (d disk) openAuthority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, authorityFile), filepath.Join(dir, authorityKeyFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return newAuthority(dir)
+		return d.newAuthority(dir)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -81,7 +81,7 @@ func openAuthority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 
 // newAuthority makes an authority that can vouch for this machine's loopback
 // names and nothing else: whoever trusts it trusts it for no other host.
-func newAuthority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+func (d disk) newAuthority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -105,7 +105,7 @@ func newAuthority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 		return nil, nil, err
 	}
 	write := func(name, kind string, der []byte) error {
-		return writeFileDurably(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+		return d.writeFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
 	if err = write(authorityKeyFile, "PRIVATE KEY", private); err == nil {
 		err = write(authorityFile, "CERTIFICATE", der)

@@ -234,10 +234,7 @@ func (c *Cloud) respond(w http.ResponseWriter, k *call, result any, err error) i
 		f := asFault(err)
 		if f == nil {
 			c.warn("%s:%s: %v", k.op.service, k.op.name, err)
-			f = faultf(http.StatusInternalServerError, "InternalFailure", "the local cloud failed: %v", err)
-			if k.op.protocol == restJSON {
-				f.Code = "InternalServerException"
-			}
+			f = faultf(http.StatusInternalServerError, serverFault(k.op.service), "the local cloud failed: %v", err)
 		}
 		return k.writeFault(w, f)
 	}
@@ -252,6 +249,24 @@ func (c *Cloud) respond(w http.ResponseWriter, k *call, result any, err error) i
 		}
 	}
 	return k.writeResult(w, status, body)
+}
+
+// serverFault is the code of a service that fails itself, as on a full disk:
+// the model's error with "fault": true, in STS the common InternalFailure.
+func serverFault(service string) string {
+	switch service {
+	case "ecr":
+		return "ServerException"
+	case "ssm":
+		return "InternalServerError"
+	case "iam":
+		return "ServiceFailure"
+	case "logs":
+		return "ServiceUnavailableException"
+	case "bedrock-agentcore":
+		return "InternalServerException"
+	}
+	return "InternalFailure"
 }
 
 func asFault(err error) *fault {

@@ -30,6 +30,7 @@ var (
 // upload is a blob on its way: a file that grows, and the hash of what is in
 // it. Only the file survives a restart; the hash is taken again from it.
 type upload struct {
+	disk  disk
 	path  string
 	limit int64
 
@@ -54,7 +55,14 @@ func (c *Cloud) layerLimit() int64 {
 // startUpload opens an empty upload in the repository and returns its id.
 func (c *Cloud) startUpload(r *repository) (string, error) {
 	id := newRequestID()
-	f, err := os.OpenFile(c.uploadPath(r, id), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	path := c.uploadPath(r, id)
+	if err := c.disk.before("create", path); err != nil {
+		return "", fmt.Errorf("starting an upload to %s: %w", r.Name, err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // deleted since r was read
+		return "", repositoryNotFound(r.registry, r.Name)
+	}
 	if err != nil {
 		return "", fmt.Errorf("starting an upload to %s: %w", r.Name, err)
 	}
@@ -88,7 +96,7 @@ func (c *Cloud) findUpload(r *repository, id string) (*upload, error) {
 	}
 	u, ok := c.ecr.uploads[path]
 	if !ok {
-		u = &upload{path: path, limit: c.layerLimit(), size: info.Size()}
+		u = &upload{disk: c.disk, path: path, limit: c.layerLimit(), size: info.Size()}
 		c.ecr.uploads[path] = u
 	}
 	return u, nil
@@ -128,11 +136,16 @@ func (u *upload) write(f *os.File, chunk io.Reader) error {
 	if err := u.rehash(f); err != nil {
 		return err
 	}
-	room := u.limit - u.size
-	n, err := io.Copy(io.MultiWriter(f, u.hash), io.LimitReader(chunk, room+1))
+	if err := u.disk.before("append", u.path); err != nil {
+		return fmt.Errorf("keeping a chunk: %w", err)
+	}
+	room, from := u.limit-u.size, &sender{r: chunk}
+	n, err := io.Copy(io.MultiWriter(f, u.hash), io.LimitReader(from, room+1))
 	switch {
+	case from.err != nil:
+		return faultf(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the chunk was cut off: %v", from.err)
 	case err != nil:
-		return faultf(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the chunk was cut off: %v", err)
+		return fmt.Errorf("keeping a chunk: %w", err)
 	case n > room:
 		return faultf(http.StatusRequestEntityTooLarge, "SIZE_INVALID", "the layer is larger than %d bytes", u.limit)
 	}
@@ -140,19 +153,36 @@ func (u *upload) write(f *os.File, chunk io.Reader) error {
 	return nil
 }
 
+// sender tells a chunk that broke off from one that could not be written.
+type sender struct {
+	r   io.Reader
+	err error
+}
+
+func (s *sender) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
 // rehash makes sure that the hash is of what the file holds, and leaves the
-// file at its end.
+// file at its end. What a chunk that failed has left behind goes.
 func (u *upload) rehash(f *os.File) error {
 	if u.hash != nil {
 		_, err := f.Seek(u.size, io.SeekStart)
 		return err
 	}
 	h := sha256.New()
-	n, err := io.Copy(h, f)
+	err := f.Truncate(u.size)
+	if err == nil {
+		_, err = io.Copy(h, f)
+	}
 	if err != nil {
 		return fmt.Errorf("reading the upload again: %w", err)
 	}
-	u.hash, u.size = h, n
+	u.hash = h
 	return nil
 }
 
@@ -160,22 +190,18 @@ func (u *upload) rehash(f *os.File) error {
 // and renamed, so that a blob that is there is whole. The upload is over
 // whatever the outcome.
 func (u *upload) finish(target, digest string) error {
-	defer func() { _ = os.Remove(u.path) }() // a no-op after the rename
 	u.done = true
 	f, err := os.OpenFile(u.path, os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the upload: %w", err)
 	}
 	if err := u.settle(f, digest); err != nil {
-		return errors.Join(err, f.Close())
+		return errors.Join(err, f.Close(), u.disk.remove(u.path))
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("syncing the blob %s: %w", digest, err)
-	}
-	if err := os.Rename(u.path, target); err != nil {
+	if err := u.disk.keep(f, target); err != nil {
 		return fmt.Errorf("keeping the blob %s: %w", digest, err)
 	}
-	return syncDir(filepath.Dir(target))
+	return nil
 }
 
 func (u *upload) settle(f *os.File, digest string) error {
@@ -195,7 +221,23 @@ func (u *upload) settle(f *os.File, digest string) error {
 // restart. (ECR does not say how long it keeps one.)
 const uploadLife = 24 * time.Hour
 
-// sweepUploads removes what pushes that were given up have left.
+// sweep removes what writes that were cut off and pushes that were given up
+// have left.
+func (c *Cloud) sweep() error {
+	for _, pattern := range []string{".new-*", "logs/.new-*", "registry/*/manifests/.new-*"} {
+		left, err := fs.Glob(os.DirFS(c.Dir), pattern)
+		if err != nil {
+			return err
+		}
+		for _, name := range left {
+			if err := os.Remove(filepath.Join(c.Dir, filepath.FromSlash(name))); err != nil {
+				return fmt.Errorf("removing what was written by half: %w", err)
+			}
+		}
+	}
+	return c.sweepUploads()
+}
+
 func (c *Cloud) sweepUploads() error {
 	uploads, err := fs.Glob(os.DirFS(c.Dir), "registry/*/uploads/*")
 	if err != nil {
@@ -217,7 +259,7 @@ func (c *Cloud) sweepUploads() error {
 // cancel drops the upload.
 func (u *upload) cancel() error {
 	u.done = true
-	return os.Remove(u.path)
+	return u.disk.remove(u.path)
 }
 
 // uploadRange is the Range of an upload's answers.

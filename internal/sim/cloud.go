@@ -62,6 +62,7 @@ type Cloud struct {
 	temp    bool
 	https   atomic.Bool // it is served by HTTPS as well: authority.go
 	lock    io.Closer   // held on Dir while the cloud is open
+	disk    disk
 	store   *store
 	journal *journal
 	faults  faults // faults*.go
@@ -101,14 +102,14 @@ func (c *Cloud) open() error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("making the state directory: %w", err)
 	}
-	if err := syncDir(filepath.Dir(filepath.Clean(c.Dir))); err != nil {
+	if err := c.disk.syncDir(filepath.Dir(filepath.Clean(c.Dir))); err != nil {
 		return fmt.Errorf("making the state directory: %w", err)
 	}
 	var err error
 	if c.lock, err = lockDir(c.Dir); err != nil {
 		return err
 	}
-	if c.store, err = openStore(filepath.Join(c.Dir, "records")); err != nil {
+	if c.store, err = openStore(filepath.Join(c.Dir, "records"), c.disk); err != nil {
 		return err
 	}
 	if c.journal, err = openJournal(filepath.Join(c.Dir, "journal.jsonl")); err != nil {
@@ -117,10 +118,10 @@ func (c *Cloud) open() error {
 	if err := c.openIdentity(); err != nil {
 		return err
 	}
-	if err := c.sweepUploads(); err != nil {
+	if err := c.sweep(); err != nil {
 		return err
 	}
-	return syncDir(c.Dir) // the directories and files that were made in it
+	return c.disk.syncDir(c.Dir) // the directories and files that were made in it
 }
 
 // Close stops every agent and closes the state. Calls that are under way may

@@ -48,7 +48,7 @@ func TestStoreForgetsHalfWrittenFiles(t *testing.T) {
 	if err := os.WriteFile(half, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openStore(dir); err != nil {
+	if _, err := openStore(dir, disk{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(half); !os.IsNotExist(err) {

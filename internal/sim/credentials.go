@@ -73,10 +73,10 @@ func keepOnReset(key string) bool {
 
 func (c *Cloud) openIdentity() error {
 	var err error
-	if c.identity.control, err = keptSecret(filepath.Join(c.Dir, "control")); err != nil {
+	if c.identity.control, err = c.disk.keptSecret(filepath.Join(c.Dir, "control")); err != nil {
 		return fmt.Errorf("opening the control token: %w", err)
 	}
-	if c.identity.signer, err = openIssuerKey(filepath.Join(c.Dir, "issuer.pem")); err != nil {
+	if c.identity.signer, err = openIssuerKey(c.disk, filepath.Join(c.Dir, "issuer.pem")); err != nil {
 		return fmt.Errorf("opening the issuer's key: %w", err)
 	}
 	c.identity.keys = c.identity.signer.published()
@@ -84,7 +84,7 @@ func (c *Cloud) openIdentity() error {
 }
 
 // keptSecret reads the secret kept at path, or makes it.
-func keptSecret(path string) (string, error) {
+func (d disk) keptSecret(path string) (string, error) {
 	raw, err := os.ReadFile(path)
 	if err == nil && len(strings.TrimSpace(string(raw))) >= 32 {
 		return strings.TrimSpace(string(raw)), nil
@@ -93,7 +93,7 @@ func keptSecret(path string) (string, error) {
 		return "", err
 	}
 	secret := newID(32)
-	return secret, writeFileDurably(path, []byte(secret+"\n"))
+	return secret, d.writeFile(path, []byte(secret+"\n"))
 }
 
 // forgetExpired drops what can't be used any more. Sessions stay for a day

@@ -458,12 +458,12 @@ func (c *Cloud) repositoryDir(r *repository) string {
 
 func (c *Cloud) makeRepositoryStore(r *repository) error {
 	for _, sub := range []string{"blobs", "manifests", "uploads"} {
-		if err := os.MkdirAll(filepath.Join(c.repositoryDir(r), sub), 0o700); err != nil {
+		if err := c.disk.mkdir(filepath.Join(c.repositoryDir(r), sub)); err != nil {
 			return err
 		}
 	}
 	for _, dir := range []string{c.repositoryDir(r), filepath.Join(c.Dir, "registry"), c.Dir} {
-		if err := syncDir(dir); err != nil {
+		if err := c.disk.syncDir(dir); err != nil {
 			return err
 		}
 	}

@@ -149,6 +149,8 @@ func (c *Cloud) addClientID(k *call) (any, error) {
 }
 
 func (c *Cloud) deleteProvider(k *call) (any, error) {
+	c.identity.mu.Lock()
+	defer c.identity.mu.Unlock()
 	p, err := c.providerOf(k)
 	if err != nil {
 		return nil, err

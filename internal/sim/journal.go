@@ -41,6 +41,7 @@ const (
 type journal struct {
 	mu   sync.Mutex
 	file *os.File
+	torn bool // the last line was cut off, by a crash or a full disk
 }
 
 func openJournal(path string) (*journal, error) {
@@ -55,17 +56,15 @@ func openJournal(path string) (*journal, error) {
 	return j, nil
 }
 
-// mend closes a line that a crash cut off, so that the next one is whole.
+// mend looks for a line that a crash cut off, for add to close.
 func (j *journal) mend() error {
 	info, err := j.file.Stat()
 	if err != nil || info.Size() == 0 {
 		return err
 	}
 	last := make([]byte, 1)
-	if _, err := j.file.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
-		return err
-	}
-	_, err = j.file.Write([]byte{'\n'})
+	_, err = j.file.ReadAt(last, info.Size()-1)
+	j.torn = last[0] != '\n'
 	return err
 }
 
@@ -82,7 +81,12 @@ func (j *journal) add(call Call) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, _ = j.file.Write(append(raw, '\n'))
+	line := append(raw, '\n')
+	if j.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := j.file.Write(line)
+	j.torn = err != nil && (j.torn || n > 0)
 }
 
 // cut shortens s to most bytes and says so.
@@ -117,6 +121,7 @@ func (c *Cloud) Journal() []Call {
 func (j *journal) reset() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.torn = false
 	return j.file.Truncate(0)
 }
 

@@ -72,7 +72,7 @@ func (c *Cloud) appendLogs(account, region, group, stream string, lines []string
 	var g logRecord
 	if !c.store.get(key, &g) {
 		g = logRecord{Name: group, Created: c.now().UnixMilli(), File: newID(12) + ".jsonl"}
-		if err := os.MkdirAll(filepath.Join(c.Dir, "logs"), 0o700); err != nil {
+		if err := c.disk.mkdir(filepath.Join(c.Dir, "logs")); err != nil {
 			return fmt.Errorf("making the log group %s: %w", group, err)
 		}
 		if err := c.store.put(key, g); err != nil {
@@ -97,7 +97,8 @@ func (c *Cloud) appendLogs(account, region, group, stream string, lines []string
 		}
 		b.Write(append(raw, '\n'))
 	}
-	if err := appendFile(c.logFile(g), b.Bytes()); err != nil {
+	if err := c.disk.append(c.logFile(g), b.Bytes()); err != nil {
+		delete(c.logs.ends, key) // the next event looks for itself where the file ends
 		return fmt.Errorf("keeping a log event of %s: %w", group, err)
 	}
 	end.size += int64(b.Len())
@@ -106,15 +107,6 @@ func (c *Cloud) appendLogs(account, region, group, stream string, lines []string
 		return c.halveLog(key, g)
 	}
 	return nil
-}
-
-func appendFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
 }
 
 // logEnd finds where a group's file ends. A line that a crash cut off is
@@ -136,7 +128,7 @@ func (c *Cloud) logEnd(key string, g logRecord) (logEnd, error) {
 	}
 	if len(raw) > 0 && raw[len(raw)-1] != '\n' {
 		end.size++
-		return end, appendFile(c.logFile(g), []byte{'\n'})
+		return end, c.disk.append(c.logFile(g), []byte{'\n'})
 	}
 	return end, nil
 }
@@ -149,7 +141,7 @@ func (c *Cloud) halveLog(key string, g logRecord) error {
 	}
 	cut := len(raw) / 2
 	cut += bytes.IndexByte(raw[cut:], '\n') + 1
-	if err := writeFileDurably(c.logFile(g), raw[cut:]); err != nil {
+	if err := c.disk.writeFile(c.logFile(g), raw[cut:]); err != nil {
 		return fmt.Errorf("shortening the log group %s: %w", g.Name, err)
 	}
 	end := c.logs.ends[key]

@@ -164,7 +164,7 @@ func TestLogFileCutOffByACrash(t *testing.T) {
 	c, client := logHub(t)
 	c.mustLog(t, "s", "whole")
 	files := must[[]string](t)(filepath.Glob(filepath.Join(c.Dir, "logs", "*")))
-	if err := appendFile(files[0], []byte(`{"q":2,"t":`)); err != nil {
+	if err := c.disk.append(files[0], []byte(`{"q":2,"t":`)); err != nil {
 		t.Fatal(err)
 	}
 	kill(t, c)

@@ -31,10 +31,10 @@ type issuerKey struct {
 }
 
 // openIssuerKey reads the key kept at path, or makes it: RSA 2048, as GitHub's.
-func openIssuerKey(path string) (issuerKey, error) {
+func openIssuerKey(d disk, path string) (issuerKey, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newIssuerKey(path)
+		return newIssuerKey(d, path)
 	}
 	if err != nil {
 		return issuerKey{}, err
@@ -54,7 +54,7 @@ func openIssuerKey(path string) (issuerKey, error) {
 	return named(private), nil
 }
 
-func newIssuerKey(path string) (issuerKey, error) {
+func newIssuerKey(d disk, path string) (issuerKey, error) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return issuerKey{}, err
@@ -64,7 +64,7 @@ func newIssuerKey(path string) (issuerKey, error) {
 		return issuerKey{}, err
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return named(private), writeFileDurably(path, block)
+	return named(private), d.writeFile(path, block)
 }
 
 func named(private *rsa.PrivateKey) issuerKey {

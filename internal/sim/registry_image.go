@@ -3,7 +3,9 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -244,7 +246,7 @@ func (c *Cloud) checkReferences(r *repository, m *manifest, mediaType string) er
 func (c *Cloud) keepImage(r *repository, m *manifest, in imagePut, digest, mediaType string, at time.Time) error {
 	r.Images, r.ImageTags = maps.Clone(r.Images), maps.Clone(r.ImageTags)
 	if _, known := r.Images[digest]; !known {
-		if err := writeFileDurably(c.manifestPath(r, digest), in.raw); err != nil {
+		if err := c.disk.writeFile(c.manifestPath(r, digest), in.raw); err != nil {
 			return fmt.Errorf("storing the manifest %s: %w", digest, err)
 		}
 		info := imageInfo{MediaType: mediaType, ArtifactMediaType: firstNonEmpty(m.ArtifactType, m.Config.MediaType),
@@ -281,6 +283,9 @@ func (r *repository) resolve(reference string) (string, bool) {
 // readManifest returns the bytes of an image that the repository has.
 func (c *Cloud) readManifest(r *repository, digest string) ([]byte, error) {
 	raw, err := os.ReadFile(c.manifestPath(r, digest))
+	if errors.Is(err, fs.ErrNotExist) { // deleted since r was read
+		return nil, imageNotFound(r, imageID{Digest: digest})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest %s of %s: %w", digest, r.Name, err)
 	}
@@ -310,7 +315,7 @@ func (c *Cloud) removeImage(r *repository, digest, tag string) error {
 	}
 	*r = changed
 	if gone {
-		if err := os.Remove(c.manifestPath(r, digest)); err != nil {
+		if err := c.disk.remove(c.manifestPath(r, digest)); err != nil {
 			c.warn("removing the manifest %s of %s: %v", digest, r.Name, err)
 		}
 	}

@@ -75,7 +75,7 @@ func (c *Cloud) postUpload(x *exchange) error {
 	if err := c.putUpload(x); err != nil {
 		// The client never learned the upload's id. It is gone already if it
 		// was compared with its digest.
-		_ = os.Remove(c.uploadPath(r, id))
+		_ = c.disk.remove(c.uploadPath(r, id))
 		c.forgetUpload(c.uploadPath(r, id))
 		return err
 	}

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -19,10 +19,12 @@ import (
 // Keys are paths like iam/111122223333/role/deploy; files are named by the
 // key's hash, since names of parameters may be longer than file names.
 type store struct {
-	dir string
+	dir  string
+	disk disk
 
 	mu      sync.RWMutex
 	records map[string]json.RawMessage
+	order   []string       // the keys, sorted
 	decoded map[string]any // what shared has read, until it is written again
 }
 
@@ -31,8 +33,8 @@ type storedRecord struct {
 	Value json.RawMessage `json:"value"`
 }
 
-func openStore(dir string) (*store, error) {
-	s := &store{dir: dir, records: make(map[string]json.RawMessage), decoded: make(map[string]any)}
+func openStore(dir string, d disk) (*store, error) {
+	s := &store{dir: dir, disk: d, records: make(map[string]json.RawMessage), decoded: make(map[string]any)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the cloud's records: %w", err)
 	}
@@ -51,6 +53,7 @@ func openStore(dir string) (*store, error) {
 			return nil, err
 		}
 	}
+	s.order = slices.Sorted(maps.Keys(s.records))
 	return s, nil
 }
 
@@ -112,24 +115,44 @@ func (s *store) put(key string, v any) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := writeFileDurably(s.path(key), raw); err != nil {
-		return fmt.Errorf("writing record %s: %w", key, err)
+	err = s.disk.writeFile(s.path(key), raw)
+	if err != nil {
+		err = fmt.Errorf("writing record %s: %w", key, err)
+	}
+	if err == nil || errors.Is(err, errUnsynced) { // what readers see is what a restart would show
+		s.remember(key, value)
+	}
+	return err
+}
+
+// remember and forget keep the memory and its index alike. The caller holds
+// s.mu.
+func (s *store) remember(key string, value json.RawMessage) {
+	if _, known := s.records[key]; !known {
+		at, _ := slices.BinarySearch(s.order, key)
+		s.order = slices.Insert(s.order, at, key)
 	}
 	s.records[key] = value
 	delete(s.decoded, key)
-	return nil
+}
+
+func (s *store) forget(key string) {
+	if at, known := slices.BinarySearch(s.order, key); known {
+		s.order = slices.Delete(s.order, at, at+1)
+	}
+	delete(s.records, key)
+	delete(s.decoded, key)
 }
 
 // delete removes the record durably; an absent one is no error.
 func (s *store) delete(key string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.disk.remove(s.path(key)); err != nil {
 		return fmt.Errorf("deleting record %s: %w", key, err)
 	}
-	delete(s.records, key)
-	delete(s.decoded, key)
-	return syncDir(s.dir)
+	s.forget(key)
+	return s.disk.syncDir(s.dir)
 }
 
 // deleteAll removes every record whose key keep does not hold on to.
@@ -150,39 +173,12 @@ func (s *store) keys(prefix string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var keys []string
-	for k := range s.records {
-		if strings.HasPrefix(k, prefix) {
-			keys = append(keys, k)
+	first, _ := slices.BinarySearch(s.order, prefix)
+	for _, key := range s.order[first:] {
+		if !strings.HasPrefix(key, prefix) {
+			break
 		}
+		keys = append(keys, key)
 	}
-	sort.Strings(keys)
 	return keys
-}
-
-// writeFileDurably replaces path in one step: readers see the old content or
-// the new one, and after it returns a crash does not bring the old one back.
-func writeFileDurably(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // a no-op after the rename
-	if _, err := f.Write(data); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
