@@ -88,7 +88,7 @@ func TestOnePortForHTTPAndHTTPS(t *testing.T) {
 
 // TestAuthorityVouchesForThisMachine and for no other name, whatever it signs.
 func TestAuthorityVouchesForThisMachine(t *testing.T) {
-	authority, key, err := newAuthority(t.TempDir())
+	authority, key, err := disk{}.newAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // Most bytes of a call's body. AgentCore's payloads are 100 MB at most; of the
-// other calls PutImage has the largest, a manifest of 4 MiB within JSON.
+// other calls UploadLayerPart has the largest, then PutImage: a manifest of 4 MiB
+// within JSON.
 const (
 	maxPayload = 100_000_000
 	maxBody    = 16 << 20
@@ -25,6 +26,9 @@ const (
 func bodyLimit(r *http.Request) int64 {
 	if strings.HasPrefix(r.URL.Path, "/runtimes/") && strings.HasSuffix(r.URL.Path, "/invocations") {
 		return maxPayload
+	}
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".UploadLayerPart") {
+		return maxLayerPartBody
 	}
 	return maxBody
 }

@@ -78,16 +78,27 @@ func (c *Cloud) uploadPath(r *repository, id string) string {
 func (c *Cloud) findUpload(r *repository, id string) (*upload, error) {
 	unknown := faultf(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN",
 		"The upload with id '%s' in the repository with name '%s' in the registry with id '%s' does not exist", id, r.Name, r.registry.account)
-	if !uploadPattern.MatchString(id) {
+	if !uploadPattern.MatchString(id) || c.store.get(layerUploadKey(r, id), &layerUpload{}) {
 		return nil, unknown
 	}
-	path := c.uploadPath(r, id)
-	info, err := os.Stat(path)
+	u, err := c.openUpload(r, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, unknown
 	}
+	return u, err
+}
+
+// openUpload returns the upload of a well-formed id.
+func (c *Cloud) openUpload(r *repository, id string) (*upload, error) {
+	path := c.uploadPath(r, id)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the upload %s: %w", id, err)
+	}
+	size := info.Size()
+	var kept layerUpload
+	if c.store.get(layerUploadKey(r, id), &kept) {
+		size = min(size, kept.Size)
 	}
 	c.ecr.uploadsMu.Lock()
 	defer c.ecr.uploadsMu.Unlock()
@@ -96,7 +107,7 @@ func (c *Cloud) findUpload(r *repository, id string) (*upload, error) {
 	}
 	u, ok := c.ecr.uploads[path]
 	if !ok {
-		u = &upload{disk: c.disk, path: path, limit: c.layerLimit(), size: info.Size()}
+		u = &upload{disk: c.disk, path: path, limit: c.layerLimit(), size: size}
 		c.ecr.uploads[path] = u
 	}
 	return u, nil
@@ -251,6 +262,14 @@ func (c *Cloud) sweepUploads() error {
 		}
 		if err != nil {
 			return fmt.Errorf("removing an upload that was given up: %w", err)
+		}
+	}
+	for _, key := range c.store.keys("ecr/upload/") {
+		store, id, _ := strings.Cut(strings.TrimPrefix(key, "ecr/upload/"), "/")
+		if _, err := os.Stat(c.uploadPath(&repository{Store: store}, id)); errors.Is(err, fs.ErrNotExist) {
+			if err := c.store.delete(key); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -191,6 +191,8 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.serveLocal(w, r)
 	case path == "/v2" || strings.HasPrefix(path, "/v2/"):
 		c.serveRegistry(w, r)
+	case strings.HasPrefix(path, layerPrefix):
+		c.serveLayer(w, r)
 	case strings.HasPrefix(path, "/.well-known/") || strings.HasPrefix(path, "/_actions/"):
 		c.serveIssuer(w, r)
 	case strings.HasPrefix(path, "/api/v3/"):

@@ -29,6 +29,9 @@ type ecrState struct {
 	mu sync.Mutex
 	// layerLimit bounds a layer in bytes. If zero, ECR's 52,000 MiB.
 	layerLimit int64
+	// imageLimit and tagLimit bound the images of a repository and the tags of
+	// an image. If zero, ECR's 100,000 and 1,000.
+	imageLimit, tagLimit int
 
 	uploadsMu sync.Mutex
 	uploads   map[string]*upload
@@ -94,6 +97,12 @@ func (c *Cloud) ecrOperations() map[string]func(*call) (any, error) {
 		"DescribeImages":              c.describeImages,
 		"ListImages":                  c.listImages,
 		"BatchCheckLayerAvailability": c.batchCheckLayerAvailability,
+		"InitiateLayerUpload":         c.initiateLayerUpload,
+		"UploadLayerPart":             c.uploadLayerPart,
+		"CompleteLayerUpload":         c.completeLayerUpload,
+		"GetDownloadUrlForLayer":      c.getDownloadURL,
+		"GetAccountSetting":           c.getAccountSetting,
+		"PutAccountSetting":           c.putAccountSetting,
 	}
 }
 

@@ -3,8 +3,10 @@ package sim
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -292,8 +294,9 @@ func (c *Cloud) describeImages(k *call) (any, error) {
 		return describeNamedImages(r, in)
 	}
 	var digests []string
+	tags := r.tagsOfEach(maps.Keys(r.Images))
 	for digest := range r.Images {
-		if in.Filter.keeps(len(r.tagsOf(digest)) > 0) {
+		if in.Filter.keeps(len(tags[digest]) > 0) {
 			digests = append(digests, digest)
 		}
 	}
@@ -345,7 +348,7 @@ func imageNotFound(r *repository, id imageID) *fault {
 }
 
 func (r *repository) details(digests []string) []map[string]any {
-	details := []map[string]any{}
+	details, tags := []map[string]any{}, r.tagsOfEach(slices.Values(digests))
 	for _, digest := range digests {
 		info := r.Images[digest]
 		detail := map[string]any{
@@ -359,7 +362,7 @@ func (r *repository) details(digests []string) []map[string]any {
 		if info.Subject != "" {
 			detail["subjectManifestDigest"] = info.Subject
 		}
-		if tags := r.tagsOf(digest); len(tags) > 0 {
+		if tags := tags[digest]; len(tags) > 0 {
 			detail["imageTags"] = tags
 		}
 		details = append(details, detail)
@@ -374,8 +377,9 @@ func (c *Cloud) listImages(k *call) (any, error) {
 		return nil, err
 	}
 	var keys []string // "<digest> <tag>": one entry for each tag
+	all := r.tagsOfEach(maps.Keys(r.Images))
 	for digest := range r.Images {
-		tags := r.tagsOf(digest)
+		tags := all[digest]
 		if !in.Filter.keeps(len(tags) > 0) {
 			continue
 		}

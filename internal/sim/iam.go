@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -70,6 +71,9 @@ var (
 	iamPath = regexp.MustCompile(`^(/|/[\x21-\x7e]+/)$`)
 )
 
+// maxRoles is IAM's default quota of roles in an account.
+const maxRoles = 1000
+
 func roleKey(account, name string) string {
 	return "iam/" + account + "/role/" + strings.ToLower(name)
 }
@@ -124,6 +128,9 @@ func (c *Cloud) createRole(k *call) (any, error) {
 	var there role
 	if c.store.get(roleKey(r.Account, r.Name), &there) {
 		return nil, faultf(http.StatusConflict, "EntityAlreadyExists", "Role with name %s already exists.", r.Name)
+	}
+	if len(c.store.keys(roleKey(r.Account, ""))) >= maxRoles {
+		return nil, faultf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for RolesPerAccount: %d", maxRoles)
 	}
 	if err := c.store.put(roleKey(r.Account, r.Name), r); err != nil {
 		return nil, err
@@ -242,7 +249,7 @@ func (c *Cloud) listRoles(k *call) (any, error) {
 }
 
 // paginate returns the page of sorted items that MaxItems and Marker ask for,
-// and the next page's marker. A marker is the name of the last item seen.
+// and the next page's marker, which is the name of the last item seen, encoded.
 func paginate[T any](form url.Values, items []T, name func(T) string) (page []T, marker string, err error) {
 	most := 100
 	if given := form.Get("MaxItems"); given != "" {
@@ -250,12 +257,16 @@ func paginate[T any](form url.Values, items []T, name func(T) string) (page []T,
 			return nil, "", faultf(http.StatusBadRequest, "ValidationError", "MaxItems %q is not between 1 and 1000", given)
 		}
 	}
+	after, err := base64.RawURLEncoding.DecodeString(form.Get("Marker"))
+	if err != nil {
+		return nil, "", faultf(http.StatusBadRequest, "ValidationError", "Invalid Marker.")
+	}
 	for _, item := range items {
-		if after := form.Get("Marker"); after != "" && name(item) <= after {
+		if len(after) > 0 && name(item) <= string(after) {
 			continue
 		}
 		if len(page) == most {
-			return page, name(page[most-1]), nil
+			return page, base64.RawURLEncoding.EncodeToString([]byte(name(page[most-1]))), nil
 		}
 		page = append(page, item)
 	}

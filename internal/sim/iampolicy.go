@@ -245,6 +245,9 @@ func (c *Cloud) listAttachedRolePolicies(k *call) (any, error) {
 	if _, err := c.roleOf(k); err != nil {
 		return nil, err
 	}
+	if _, _, err := paginate(k.form, nil, func(s string) string { return s }); err != nil {
+		return nil, err
+	}
 	return struct {
 		AttachedPolicies xmlList[string]
 		IsTruncated      bool

@@ -23,6 +23,7 @@ type provider struct {
 
 // Quotas of IAM.
 const (
+	maxProviders   = 100
 	maxClientIDs   = 100
 	maxThumbprints = 5
 )
@@ -72,6 +73,9 @@ func (c *Cloud) createProvider(k *call) (any, error) {
 	defer c.identity.mu.Unlock()
 	if _, ok := c.findProvider(k.account, p.URL); ok {
 		return nil, faultf(http.StatusConflict, "EntityAlreadyExists", "Provider with url %s already exists.", p.URL)
+	}
+	if len(c.store.keys(providerKey(k.account, ""))) >= maxProviders {
+		return nil, faultf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for OpenIdConnectProvidersPerAccount: %d", maxProviders)
 	}
 	if err := c.store.put(providerKey(k.account, p.URL), p); err != nil {
 		return nil, err

@@ -308,7 +308,7 @@ func registryCode(f *fault) (int, string) {
 		return http.StatusBadRequest, "DIGEST_INVALID"
 	case "ImageReferencedByManifestList", "InvalidParameterException":
 		return http.StatusMethodNotAllowed, "UNSUPPORTED"
-	case "AccessDeniedException", "AccessDenied":
+	case "AccessDeniedException", "AccessDenied", "LimitExceededException":
 		return http.StatusForbidden, "DENIED"
 	}
 	return f.Status, f.Code

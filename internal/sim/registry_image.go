@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"net/http"
 	"os"
@@ -186,7 +187,37 @@ func (c *Cloud) checkPut(r *repository, m *manifest, mediaType, digest, tag stri
 	if err := c.checkReferences(r, m, mediaType); err != nil {
 		return err
 	}
-	return r.checkTag(digest, tag)
+	if err := r.checkTag(digest, tag); err != nil {
+		return err
+	}
+	return c.checkQuotas(r, digest, tag)
+}
+
+// Quotas of ECR (the user guide's service quotas).
+const (
+	maxImages    = 100_000 // of a repository
+	maxImageTags = 1_000   // of an image
+)
+
+// checkQuotas words what users saw: semaphoreci/docs#404 and
+// namespacelabs/foundation#649.
+func (c *Cloud) checkQuotas(r *repository, digest, tag string) error {
+	images, tags := maxImages, maxImageTags
+	if c.ecr.imageLimit > 0 {
+		images = c.ecr.imageLimit
+	}
+	if c.ecr.tagLimit > 0 {
+		tags = c.ecr.tagLimit
+	}
+	if _, known := r.Images[digest]; !known && len(r.Images) >= images {
+		return faultf(http.StatusBadRequest, "LimitExceededException",
+			"The repository with name '%s' in registry with id '%s' already has the maximum allowed number of images which is '%d'", r.Name, r.registry.account, images)
+	}
+	if tag != "" && r.ImageTags[tag] != digest && len(r.tagsOf(digest)) >= tags {
+		return faultf(http.StatusBadRequest, "LimitExceededException",
+			"Adding tag '%s' to an image in the repository with name '%s' in registry with id '%s' exceeds the maximum allowed number of tags per image which is '%d'", tag, r.Name, r.registry.account, tags)
+	}
+	return nil
 }
 
 // checkTag compares with what the tag names now. The same tag on the same
@@ -334,6 +365,23 @@ func (c *Cloud) referencedBy(r *repository, digest string) string {
 		}
 	}
 	return ""
+}
+
+// tagsOfEach lists the tags of many images, sorted, in one pass.
+func (r *repository) tagsOfEach(digests iter.Seq[string]) map[string][]string {
+	all := map[string][]string{}
+	for digest := range digests {
+		all[digest] = nil
+	}
+	for tag, digest := range r.ImageTags {
+		if tags, wanted := all[digest]; wanted {
+			all[digest] = append(tags, tag)
+		}
+	}
+	for _, tags := range all {
+		sort.Strings(tags)
+	}
+	return all
 }
 
 // tagsOf lists the tags of an image, sorted.

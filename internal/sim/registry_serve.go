@@ -51,8 +51,8 @@ func (c *Cloud) getBlob(x *exchange) error {
 }
 
 // postUpload starts an upload; with ?digest= and a body it is the whole blob.
-// ?mount= falls back to an upload, as ECR does unless the account has blob
-// mounting turned on.
+// ?mount= falls back to an upload unless the account has blob mounting turned
+// on.
 func (c *Cloud) postUpload(x *exchange) error {
 	r, err := c.repositoryOf(x)
 	if err != nil {
@@ -63,6 +63,14 @@ func (c *Cloud) postUpload(x *exchange) error {
 	if whole && !digestPattern.MatchString(query.Get("digest")) {
 		x.drain()
 		return faultf(http.StatusBadRequest, "DIGEST_INVALID", "'%s' is not a sha256 digest", query.Get("digest"))
+	}
+	if digest := query.Get("mount"); digest != "" {
+		if mounted, err := c.mount(x, r, digest, query.Get("from")); err != nil {
+			return err
+		} else if mounted {
+			x.route.action = "MountBlob"
+			return x.created(r, "blobs", digest)
+		}
 	}
 	id, err := c.startUpload(r)
 	if err != nil {

@@ -19,6 +19,8 @@ const (
 	maxAdvancedValue     = 8192
 	maxParameterName     = 1011 // 2048 less the 1037 that AWS reserves
 	maxParameterLevels   = 15
+	maxStandard          = 10_000  // parameters of the tier, in an account and region
+	maxAdvanced          = 100_000 // (Parameter Store's quotas)
 	parameterPageSize    = 50
 )
 
@@ -63,6 +65,8 @@ func (c *Cloud) ssmOperations() map[string]func(*call) (any, error) {
 		"GetParameter":        c.getParameter,
 		"GetParameters":       c.getParameters,
 		"GetParameterHistory": c.getParameterHistory,
+		"GetParametersByPath": c.getParametersByPath,
+		"DescribeParameters":  c.describeParameters,
 		"PutParameter":        c.putParameter,
 		"DeleteParameter":     c.deleteParameter,
 		"DeleteParameters":    c.deleteParameters,

@@ -46,6 +46,9 @@ func (c *Cloud) putParameter(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkParameterQuota(k, v.Tier, exists); err != nil {
+		return nil, err
+	}
 	v.Modified, v.ModifiedBy = k.at, k.principal.arn
 	changed := *p
 	changed.Versions = append(slices.Clone(p.Versions), v)
@@ -56,6 +59,29 @@ func (c *Cloud) putParameter(k *call) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"Version": v.Version, "Tier": v.Tier}, nil
+}
+
+// checkParameterQuota refuses a new parameter where its tier has no room.
+func (c *Cloud) checkParameterQuota(k *call, tier string, exists bool) error {
+	most := maxStandard
+	if tier == "Advanced" {
+		most = maxAdvanced
+	}
+	keys := c.store.keys(k.parameterKey(""))
+	if exists || len(keys) < most {
+		return nil
+	}
+	count := 0
+	for _, key := range keys {
+		if p, ok := shared[parameter](c.store, key); ok && p.newest().Tier == tier {
+			count++
+		}
+	}
+	if count < most {
+		return nil
+	}
+	return faultf(http.StatusBadRequest, "ParameterLimitExceeded",
+		"You have exceeded the number of parameters of the %s tier for this account: %d. Delete one or more parameters and try again.", tier, most)
 }
 
 // check refuses what is wrong whatever is stored.

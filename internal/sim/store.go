@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 )
@@ -169,16 +170,17 @@ func (s *store) deleteAll(keep func(key string) bool) error {
 }
 
 // keys lists the keys with a prefix, sorted.
-func (s *store) keys(prefix string) []string {
+func (s *store) keys(prefix string) []string { return s.keysAfter(prefix, prefix) }
+
+// keysAfter lists the keys with a prefix that come after a key, sorted.
+func (s *store) keysAfter(prefix, after string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var keys []string
-	first, _ := slices.BinarySearch(s.order, prefix)
-	for _, key := range s.order[first:] {
-		if !strings.HasPrefix(key, prefix) {
-			break
-		}
-		keys = append(keys, key)
+	first, found := slices.BinarySearch(s.order, after)
+	if found {
+		first++
 	}
-	return keys
+	rest := s.order[first:]
+	end := sort.Search(len(rest), func(i int) bool { return !strings.HasPrefix(rest[i], prefix) })
+	return slices.Clone(rest[:end])
 }
