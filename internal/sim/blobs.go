@@ -138,7 +138,7 @@ func (u *upload) append(chunk io.Reader) error {
 	}
 	if err = u.write(f, chunk); err != nil {
 		u.hash = nil
-		err = errors.Join(err, f.Truncate(u.size))
+		err = errors.Join(err, u.disk.truncate(f, u.size))
 	}
 	return errors.Join(err, f.Close())
 }
@@ -186,7 +186,7 @@ func (u *upload) rehash(f *os.File) error {
 		return err
 	}
 	h := sha256.New()
-	err := f.Truncate(u.size)
+	err := u.disk.truncate(f, u.size)
 	if err == nil {
 		_, err = io.Copy(h, f)
 	}

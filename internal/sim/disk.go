@@ -21,7 +21,8 @@ type disk struct {
 }
 
 // before asks for leave to go on with op: mkdir, create, write, sync, rename,
-// syncdir, remove, append.
+// syncdir, remove,
+// append, truncate, link.
 func (d disk) before(op, path string) error {
 	if d.step == nil {
 		return nil
@@ -92,6 +93,14 @@ func (d disk) syncDir(dir string) error {
 		return fmt.Errorf("%w: %w", errUnsynced, err)
 	}
 	return nil
+}
+
+// truncate cuts an open file.
+func (d disk) truncate(f *os.File, size int64) error {
+	if err := d.before("truncate", f.Name()); err != nil {
+		return err
+	}
+	return f.Truncate(size)
 }
 
 // mkdir makes a directory and those above it.
