@@ -77,23 +77,27 @@ const halfBlob = "the first half of a blob, "
 
 func (w *world) blob() []byte { return []byte(halfBlob + "and the second") }
 
-// openWorld opens the cloud in a directory; what is in it is looked up.
-func openWorld(t *testing.T, dir string) *world {
+// openWorld opens the cloud in a directory. It logs in to the registry, unless
+// there is a password from before.
+func openWorld(t *testing.T, dir, password string) *world {
 	t.Helper()
 	b := &breaker{}
 	c := &Cloud{Dir: dir, Settle: time.Nanosecond, disk: disk{step: b.step}, Sandbox: []string{os.Args[0], "sandbox-init"}}
 	srv := serveCloud(t, c)
 	config := adminConfig(t, srv, DefaultAccount)
-	w := &world{breaker: b, ssm: ssm.NewFromConfig(config), iam: iam.NewFromConfig(config),
-		agents: &agents{hub: hubOf(t, c, srv, agentRepository), clock: &movedClock{}, client: bedrockagentcorecontrol.NewFromConfig(config),
+	h := &hub{t: t, cloud: c, srv: srv, repository: agentRepository, ecr: ecr.NewFromConfig(config), password: password}
+	if password == "" {
+		h = hubOf(t, c, srv, agentRepository)
+	}
+	return &world{breaker: b, ssm: ssm.NewFromConfig(config), iam: iam.NewFromConfig(config),
+		agents: &agents{hub: h, clock: &movedClock{}, client: bedrockagentcorecontrol.NewFromConfig(config),
 			role: "arn:aws:iam::" + DefaultAccount + ":role/exec"}}
-	return w
 }
 
 // newWorld fills a directory and returns what is in it.
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
-	w := openWorld(t, dir)
+	w := openWorld(t, dir, "")
 	ctx := t.Context()
 	executionRole(t, w.srv, DefaultAccount, "exec")
 	w.digest = w.push("one", platformImage(t, "arm64"))
@@ -117,7 +121,7 @@ func newWorld(t *testing.T, dir string) *world {
 func (w *world) reopen() *world {
 	w.t.Helper()
 	kill(w.t, w.cloud)
-	again := openWorld(w.t, w.cloud.Dir)
+	again := openWorld(w.t, w.cloud.Dir, w.password)
 	again.runtime, again.upload, again.layer, again.digest = w.runtime, w.upload, w.layer, w.digest
 	return again
 }
@@ -332,7 +336,10 @@ func TestEveryWriteAtEveryStep(t *testing.T) {
 				if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
 					t.Fatal(err)
 				}
-				w := openWorld(t, dir)
+				w := openWorld(t, dir, full.password)
+				if err := w.cloud.appendLogs(DefaultAccount, DefaultRegion, testGroup, "s", []string{"begun"}); err != nil {
+					t.Fatal(err)
+				}
 				w.runtime, w.upload, w.layer, w.digest = full.runtime, full.upload, full.layer, full.digest
 				return w
 			}
