@@ -16,8 +16,25 @@ import (
 	"github.com/slipway-cd/slipway/internal/sim/sandbox"
 )
 
-// maxUnpacked bounds an unpacked image.
-const maxUnpacked = 16 << 30
+// An unpacked image has at most maxUnpacked bytes, and at most maxRatio times
+// those of its layers; one below minUnpacked is let be. (Programs and libraries
+// shrink to a third or so; what shrinks to a hundredth is made to fill a disk.)
+const (
+	maxUnpacked = 16 << 30
+	maxRatio    = 100
+	minUnpacked = 256 << 20
+)
+
+// unpackLimit is how large an image may become.
+func unpackLimit(layers []sandbox.Layer) int64 {
+	var total int64
+	for _, l := range layers {
+		if info, err := os.Stat(l.Path); err == nil { // Unpack says what is missing
+			total += info.Size()
+		}
+	}
+	return min(max(total*maxRatio, minUnpacked), maxUnpacked)
+}
 
 // maxLayersNamedUser is how many layers an image with a user's name may have
 // (Runtime troubleshooting: "Failed to mount overlay").
@@ -111,7 +128,7 @@ func (c *Cloud) unpack(ctx context.Context, img *image) (string, error) {
 	for _, l := range img.layers {
 		layers = append(layers, sandbox.Layer{Digest: l.digest, Path: l.path})
 	}
-	if err := sandbox.Unpack(ctx, part, layers, maxUnpacked); err != nil {
+	if err := sandbox.Unpack(ctx, part, layers, unpackLimit(layers)); err != nil {
 		return "", errors.Join(err, sandbox.RemoveTree(part))
 	}
 	return done, os.Rename(part, done)

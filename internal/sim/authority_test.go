@@ -108,19 +108,19 @@ func TestAuthorityVouchesForThisMachine(t *testing.T) {
 
 func TestAuthorityIsWhole(t *testing.T) {
 	dir := t.TempDir()
-	if _, _, err := c.disk.openAuthority(dir); err != nil {
+	if _, _, err := (disk{}).openAuthority(dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(dir, authorityFile)); err != nil { // a crash between the two
 		t.Fatal(err)
 	}
-	if _, _, err := c.disk.openAuthority(dir); err != nil {
+	if _, _, err := (disk{}).openAuthority(dir); err != nil {
 		t.Errorf("with the key alone: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, authorityFile), []byte("spoilt"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.disk.openAuthority(dir); err == nil {
+	if _, _, err := (disk{}).openAuthority(dir); err == nil {
 		t.Error("a spoilt certificate is taken")
 	}
 }

@@ -21,9 +21,22 @@ const (
 	maxBody    = 16 << 20
 )
 
+// maxStranger bounds the body of a call that names no key of the cloud's: a
+// token, a form.
+const maxStranger = 1 << 20
+
 // bodyLimit of a request that nobody has vouched for yet: its signature covers
-// the body, which has to be read first.
-func bodyLimit(r *http.Request) int64 {
+// the body, which has to be read first. Who names no key that is known is not
+// given the room of the others.
+func (c *Cloud) bodyLimit(r *http.Request) int64 {
+	if _, scope, signed := strings.Cut(r.Header.Get("Authorization"), "Credential="); signed {
+		id, _, _ := strings.Cut(scope, "/")
+		if !c.store.get(keyRecord+id, &accessKey{}) {
+			return maxStranger
+		}
+	} else if bearer(r) == "" {
+		return maxStranger
+	}
 	if strings.HasPrefix(r.URL.Path, "/runtimes/") && strings.HasSuffix(r.URL.Path, "/invocations") {
 		return maxPayload
 	}
@@ -116,7 +129,7 @@ func faultf(status int, code, format string, args ...any) *fault {
 func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 	k := &call{Request: r, id: newRequestID(), at: c.now().UTC(), account: c.Account, region: c.Region, answer: w, hit: &hit{}}
 	k.principal.arn = "anonymous"
-	body, err := readBody(r, bodyLimit(r))
+	body, err := readBody(r, c.bodyLimit(r))
 	k.body = body
 	var result any
 	if err == nil {

@@ -39,7 +39,17 @@ func TestCallsHaveOneForm(t *testing.T) {
 		}
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/runtimes/x/invocations", bytes.NewReader(nil))
-	if n := bodyLimit(r); n != maxPayload {
-		t.Errorf("a payload may have %d bytes", n)
+	if n := c.bodyLimit(r); n != maxStranger {
+		t.Errorf("a stranger's payload may have %d bytes", n)
+	}
+	key, _, err := c.Administrator(DefaultAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]int64{key: maxPayload, "AKIAUNKNOWN": maxStranger} {
+		r.Header.Set("Authorization", sigAlgorithm+" Credential="+id+"/20260101/us-east-1/bedrock-agentcore/aws4_request")
+		if n := c.bodyLimit(r); n != want {
+			t.Errorf("a payload of %s may have %d bytes", id, n)
+		}
 	}
 }

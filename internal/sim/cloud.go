@@ -63,9 +63,11 @@ type Cloud struct {
 	https   atomic.Bool // it is served by HTTPS as well: authority.go
 	lock    io.Closer   // held on Dir while the cloud is open
 	disk    disk
-	store   *store
-	journal *journal
-	faults  faults // faults*.go
+	// patience is the constant of that name where it is zero; tests have less.
+	patience time.Duration
+	store    *store
+	journal  *journal
+	faults   faults // faults*.go
 
 	identity  identity  // STS, IAM, GitHub's issuer: identity*.go, sts.go, iam.go, oidc.go
 	keySets   keySets   // of other issuers: keysets.go
@@ -186,6 +188,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	w = c.patient(w, r)
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/_local/"):
 		c.serveLocal(w, r)

@@ -73,7 +73,10 @@ type world struct {
 	digest  string // of the image "one"
 }
 
-const halfBlob = "the first half of a blob, "
+const (
+	halfBlob  = "the first half of a blob, "
+	layerBlob = "a blob by API"
+)
 
 func (w *world) blob() []byte { return []byte(halfBlob + "and the second") }
 
@@ -109,7 +112,7 @@ func newWorld(t *testing.T, dir string) *world {
 	w.upload = w.do("POST", "/blobs/uploads/", nil).Header.Get("Location")
 	w.want(w.do("PATCH", w.upload, strings.NewReader(halfBlob)), 202, "")
 	w.layer = w.initiate()
-	must[*ecr.UploadLayerPartOutput](t)(w.part(w.layer, 0, w.blob()))
+	must[*ecr.UploadLayerPartOutput](t)(w.part(w.layer, 0, []byte(layerBlob)))
 	if err := w.cloud.appendLogs(DefaultAccount, DefaultRegion, testGroup, "s", []string{"event one"}); err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +259,7 @@ func writes() map[string]func(*world) error {
 		"push the rest of a blob": func(w *world) error {
 			return status(w.do("PUT", w.upload+"?digest="+digestOf(w.blob()), bytes.NewReader(w.blob()[len(halfBlob):]), "Content-Range", fmt.Sprintf("%d-%d", len(halfBlob), len(w.blob())-1)))
 		},
-		"complete a layer": func(w *world) error { return w.complete(w.layer, digestOf(w.blob())) },
+		"complete a layer": func(w *world) error { return w.complete(w.layer, digestOf([]byte(layerBlob))) },
 		"mount a blob": func(w *world) error {
 			at, m := *w.hub, w.manifest()
 			at.repository = "team/other"

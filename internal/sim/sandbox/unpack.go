@@ -28,19 +28,31 @@ const maxEntries = 1_000_000
 // maxLinks bounds the symbolic links that one name may lead through.
 const maxLinks = 40
 
+// maxName and maxDepth bound a file's name, in bytes and in directories:
+// Linux has the first, and no image comes near the second.
+const (
+	maxName  = 4095
+	maxDepth = 255
+)
+
+// overhead is the room that headers and padding have, in bytes, beside what is
+// in the files: a KiB for each of maxEntries.
+const overhead = maxEntries << 10
+
 // Unpack puts the layers of an image above each other in dir, which has to be
 // there and empty. Layers are tar, plain or gzip; zstd is refused. Nothing is
 // written outside dir, whatever the layers say: symbolic links are followed
 // within it, and names that lead out of it are refused. Whiteouts remove what
-// lower layers made. More than limit bytes are refused. Device nodes are left
-// out; owners are kept where the caller may set them.
+// lower layers made. More than limit bytes are refused, counted as they are
+// written, and with room for headers as they come out of the compression. Device nodes are left out; owners
+// are kept where the caller may set them, setuid is not.
 func Unpack(ctx context.Context, dir string, layers []Layer, limit int64) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("unpacking an image: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	u := &unpacker{root: root, left: limit, entries: maxEntries, owners: os.Geteuid() == 0, modes: make(map[string]fs.FileMode)}
+	u := &unpacker{root: root, left: limit, plain: limit + overhead, entries: maxEntries, owners: os.Geteuid() == 0}
 	for _, l := range layers {
 		if err := u.layer(ctx, l); err != nil {
 			return fmt.Errorf("unpacking layer %s: %w", l.Digest, err)
@@ -52,11 +64,12 @@ func Unpack(ctx context.Context, dir string, layers []Layer, limit int64) error 
 type unpacker struct {
 	root    *os.Root
 	left    int64 // bytes that may still be written
+	plain   int64 // bytes that may still come out of the compression
 	entries int
 	owners  bool
 	// modes of directories are set at the end: one that nobody may write to
 	// would keep its own content out.
-	modes map[string]fs.FileMode
+	modes modeTree
 }
 
 func (u *unpacker) layer(ctx context.Context, l Layer) error {
@@ -87,7 +100,7 @@ func (u *unpacker) stream(raw io.Reader) error {
 		return err
 	}
 	made := make(map[string]bool)
-	archive := tar.NewReader(plain)
+	archive := tar.NewReader(&budget{plain, &u.plain})
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -127,7 +140,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader, made map[string]bool)
 		return err
 	}
 	if name == "." {
-		u.modes["."] = h.FileInfo().Mode().Perm()
+		u.modes.set(name, h.FileInfo().Mode().Perm())
 		return nil
 	}
 	parent, err := u.resolve(path.Dir(name))
@@ -162,7 +175,7 @@ func (u *unpacker) write(h *tar.Header, content io.Reader, target string) error 
 		if err := u.root.RemoveAll(target); err != nil {
 			return err
 		}
-		u.forget(target)
+		u.modes.forget(target)
 	}
 	var err error
 	switch h.Typeflag {
@@ -170,7 +183,7 @@ func (u *unpacker) write(h *tar.Header, content io.Reader, target string) error 
 		if err = u.root.Mkdir(target, 0o755); errors.Is(err, fs.ErrExist) {
 			err = nil
 		}
-		u.modes[target] = mode.Perm() | mode&fs.ModeSticky
+		u.modes.set(target, mode.Perm()|mode&fs.ModeSticky)
 	case tar.TypeReg:
 		err = u.file(target, mode.Perm(), content)
 	case tar.TypeSymlink:
@@ -197,7 +210,7 @@ func (u *unpacker) file(target string, mode fs.FileMode, content io.Reader) erro
 	}
 	n, err := io.Copy(f, io.LimitReader(content, u.left+1))
 	if u.left -= n; err == nil && u.left < 0 {
-		err = errors.New("the image is too large when unpacked")
+		err = errTooLarge
 	}
 	return errors.Join(err, f.Chmod(mode), f.Close())
 }
@@ -219,17 +232,78 @@ func (u *unpacker) remove(target string, made map[string]bool) error {
 	if made[target] {
 		return nil
 	}
-	u.forget(target)
+	u.modes.forget(target)
 	return u.root.RemoveAll(target)
 }
 
-// forget drops the modes kept for a directory that goes, and those below it.
-func (u *unpacker) forget(target string) {
-	for p := range u.modes {
-		if p == target || strings.HasPrefix(p, target+"/") {
-			delete(u.modes, p)
+var errTooLarge = errors.New("the image is too large when unpacked")
+
+// budget reads what is left of it, then fails.
+type budget struct {
+	r    io.Reader
+	left *int64
+}
+
+func (b *budget) Read(p []byte) (int, error) {
+	if *b.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), *b.left)])
+	*b.left -= int64(n)
+	return n, err
+}
+
+// modeTree keeps the modes of directories, as a tree: forgetting one forgets
+// those below it, however many there are beside it.
+type modeTree struct {
+	mode  *fs.FileMode // nil: not given
+	below map[string]*modeTree
+}
+
+func (t *modeTree) set(name string, mode fs.FileMode) {
+	if name != "." {
+		for part := range strings.SplitSeq(name, "/") {
+			next := t.below[part]
+			if next == nil {
+				next = &modeTree{}
+				if t.below == nil {
+					t.below = make(map[string]*modeTree)
+				}
+				t.below[part] = next
+			}
+			t = next
 		}
 	}
+	t.mode = &mode
+}
+
+// forget drops the modes kept for a directory that goes, and those below it.
+func (t *modeTree) forget(name string) {
+	dir, base := path.Split(name)
+	for part := range strings.SplitSeq(strings.TrimSuffix(dir, "/"), "/") {
+		if part == "" {
+			break // it is in the root
+		}
+		if t = t.below[part]; t == nil {
+			return
+		}
+	}
+	delete(t.below, base)
+}
+
+// each calls set for every mode that is kept.
+func (t *modeTree) each(name string, set func(string, fs.FileMode) error) error {
+	if t.mode != nil {
+		if err := set(name, *t.mode); err != nil {
+			return err
+		}
+	}
+	for part, next := range t.below {
+		if err := next.each(path.Join(name, part), set); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // empty is an opaque whiteout: the directory shows nothing of lower layers.
@@ -259,12 +333,12 @@ func (u *unpacker) empty(dir string, made map[string]bool) error {
 }
 
 func (u *unpacker) setModes() error {
-	for name, mode := range u.modes {
+	return u.modes.each(".", func(name string, mode fs.FileMode) error {
 		if err := u.root.Chmod(name, mode|0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("setting the mode of %q: %w", name, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // resolve follows the symbolic links of a directory's name within the root and
@@ -304,6 +378,9 @@ func (u *unpacker) resolve(name string) (string, error) {
 
 // inside cleans an entry's name and refuses one that leads out of the root.
 func inside(name string) (string, error) {
+	if len(name) > maxName || strings.Count(name, "/") > maxDepth {
+		return "", fmt.Errorf("the name is longer than %d bytes or %d directories", maxName, maxDepth)
+	}
 	if strings.ContainsRune(name, 0) {
 		return "", errors.New("the name holds a zero byte")
 	}
