@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -24,7 +25,9 @@ func (c *Cloud) patient(w http.ResponseWriter, r *http.Request) http.ResponseWri
 	}
 	line := http.NewResponseController(w)
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &patientBody{ReadCloser: r.Body, line: line, limit: limit, got: stretch}
+		body := &patientBody{ReadCloser: r.Body, line: line, limit: limit}
+		body.extend() // net/http reads what a handler leaves of it
+		r.Body = body
 	}
 	return &patientWriter{ResponseWriter: w, line: line, limit: limit}
 }
@@ -35,20 +38,26 @@ type patientBody struct {
 	io.ReadCloser
 	line  *http.ResponseController
 	limit time.Duration
+	begun bool
 	got   int // since the deadline was set
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	if b.got >= stretch {
-		b.got = 0
-		_ = b.line.SetReadDeadline(time.Now().Add(b.limit))
+	if !b.begun || b.got >= stretch {
+		b.extend()
 	}
+	b.begun = true
 	n, err := b.ReadCloser.Read(p)
 	b.got += n
-	if err != nil { // what comes next on the line has limits of its own
+	if errors.Is(err, io.EOF) { // what comes next on the line has limits of its own
 		_ = b.line.SetReadDeadline(time.Time{})
 	}
 	return n, err
+}
+
+func (b *patientBody) extend() {
+	b.got = 0
+	_ = b.line.SetReadDeadline(time.Now().Add(b.limit))
 }
 
 // patientWriter gives up on a caller that does not take its answer.
