@@ -8,7 +8,9 @@ import (
 	"net"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -61,13 +63,33 @@ func (r running) serve(control *net.UnixConn) int {
 	go func() { ended <- reap(r.pid) }()
 	go func() { answerDials(control, r.port); close(gone) }()
 	if r.kill {
-		defer unix.Kill(-r.pid, unix.SIGKILL) //nolint:errcheck // it may be empty
+		defer killChildren()
 	}
 	select {
 	case code := <-ended:
 		return code
 	case <-gone:
 		return 1
+	}
+}
+
+// killChildren ends every process below this one. Those that have left their
+// parents are this one's own children, since it is their subreaper: whoever is
+// killed leaves more of them, until there are none.
+func killChildren() {
+	for {
+		lists, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is well-formed
+		for _, list := range lists {
+			raw, _ := os.ReadFile(list) // a thread that has ended has none
+			for _, field := range strings.Fields(string(raw)) {
+				if pid, err := strconv.Atoi(field); err == nil {
+					_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+				}
+			}
+		}
+		if _, err := unix.Wait4(-1, nil, 0, nil); errors.Is(err, unix.ECHILD) {
+			return
+		}
 	}
 }
 

@@ -10,17 +10,29 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 )
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "leave" {
+		leave(os.Args[2])
+		return
+	}
+	if len(os.Args) > 2 && os.Args[1] == "stay" {
+		deaf()
+		time.Sleep(time.Hour)
+	}
 	switch os.Getenv("MODE") {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "Traceback: ModuleNotFoundError: No module named 'strands'")
 		os.Exit(3)
 	case "unhealthy":
 		time.Sleep(time.Hour)
+	case "stubborn":
+		stubborn(os.Getenv("MARK"))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "sleep" {
 		time.Sleep(time.Hour)
@@ -35,6 +47,32 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// stubborn leaves processes behind that nobody waits for, in sessions of their
+// own and deaf to signals, and is deaf itself.
+func stubborn(mark string) {
+	deaf()
+	for range 3 {
+		if err := start("leave", mark).Wait(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
+
+// leave is the first half of a double fork: its child has no parent soon.
+func leave(mark string) { start("stay", mark) }
+
+func start(what, mark string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", what, mark)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // the output stays open, too
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return cmd
+}
+
+func deaf() { signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT) }
 
 type request struct {
 	Do   string `json:"do"`
