@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -228,6 +229,48 @@ func TestRedirectGetsNoLogin(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("the other host is gone: %v, want an error without the URL's signature", err)
 		}
+	}
+}
+
+// TestRedirectLoop: a registry that sends blobs round in a circle is given up
+// soon, here and on another host.
+func TestRedirectLoop(t *testing.T) {
+	inner := plainRegistry()
+	img := newImage(t, 4000)
+	var turns atomic.Int32
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if method("GET", "/blobs/")(r) {
+			turns.Add(1)
+			http.Redirect(w, r, "http://"+[]string{"layers.s3.example", host}[turns.Load()%2]+r.URL.Path, http.StatusTemporaryRedirect)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	endpoint, _ := url.Parse(front.URL)
+	line := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, front.Listener.Addr().String())
+	}}
+	defer line.CloseIdleConnections()
+	r := &Repository{Registry: host, Name: repository, Endpoint: endpoint, Transport: line,
+		pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+	if err := r.Push(t.Context(), img, tagA, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Open(t.Context(), img.digest())
+	if err == nil {
+		for digest := range img.blobs {
+			if err = second(got.Blob(t.Context(), digest)); err == nil {
+				t.Errorf("the blob %s was read", digest)
+			}
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "redirects") {
+		t.Errorf("it ends with %v", err)
+	}
+	if n := turns.Load(); n < 2 || n > 100 {
+		t.Errorf("it was sent round %d times", n)
 	}
 }
 

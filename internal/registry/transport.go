@@ -19,6 +19,9 @@ const (
 	renewBefore = 2 * time.Minute
 	// maxErrorBody bounds what is read of an error's body.
 	maxErrorBody = 64 << 10
+	// maxRedirects bounds how often one request is sent elsewhere, as net/http
+	// does by itself. (go-containerregistry takes that bound away for blobs.)
+	maxRedirects = 10
 )
 
 // chain is what a request goes through: login, route, patience, the line.
@@ -65,6 +68,9 @@ type route struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *route) RoundTrip(req *http.Request) (*http.Response, error) {
+	if redirects(req) > maxRedirects {
+		return nil, fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
 	out := req
 	if req.URL.Host == t.registry {
 		out = req.Clone(req.Context())
@@ -81,6 +87,17 @@ func (t *route) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Request = req
 	t.ownName(resp)
 	return resp, nil
+}
+
+// redirects counts the answers that have led to a request, as net/http keeps
+// them.
+func redirects(req *http.Request) int {
+	n := 0
+	for req != nil && req.Response != nil {
+		n++
+		req = req.Response.Request
+	}
+	return n
 }
 
 // ownName gives an absolute Location at the endpoint the registry's own name,
