@@ -27,6 +27,10 @@ const (
 	defaultState  = ".slipway/local"
 )
 
+// maxHeader bounds a request's headers, in bytes: AgentCore passes an agent 20
+// of its own, 4 KB each, beside a token.
+const maxHeader = 256 << 10
+
 // initCommand is the hidden command that becomes the first process of an
 // agent's sandbox.
 const initCommand = "agent-init"
@@ -129,7 +133,7 @@ func (a *app) startCloud(ctx context.Context, dir, listen string, settle time.Du
 		return nil, &delivery.Error{Kind: delivery.KindFailed, Op: "starting the local cloud", Err: errors.Join(err, l.Close(), cloud.Close())}
 	}
 	c := &runningCloud{Cloud: cloud, address: "http://" + l.Addr().String(), failed: make(chan error, 1),
-		server: &http.Server{Handler: cloud, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
+		server: &http.Server{Handler: cloud, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader}}
 	go func() { c.failed <- c.server.Serve(secured) }()
 	// The state may lie in somebody's repository: it keeps itself out of it.
 	return c, errors.Join(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600),
