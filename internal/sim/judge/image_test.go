@@ -54,11 +54,27 @@ func (c *cloud) pushAgent() string {
 // push pushes an image by our own client's library; it is no judge here.
 func (c *cloud) push(reference string, img v1.Image) string {
 	c.t.Helper()
-	tag := must[name.Tag](c.t)(name.NewTag(c.host + "/" + reference))
-	if err := remote.Write(tag, img, remote.WithAuth(&authn.Basic{Username: "AWS", Password: c.password()})); err != nil {
+	tag, auth := c.target(reference)
+	if err := remote.Write(tag, img, auth); err != nil {
 		c.t.Fatal(err)
 	}
 	return must[v1.Hash](c.t)(img.Digest()).String()
+}
+
+// pushIndex is push for an index with its images.
+func (c *cloud) pushIndex(reference string, index v1.ImageIndex) string {
+	c.t.Helper()
+	tag, auth := c.target(reference)
+	if err := remote.WriteIndex(tag, index, auth); err != nil {
+		c.t.Fatal(err)
+	}
+	return must[v1.Hash](c.t)(index.Digest()).String()
+}
+
+func (c *cloud) target(reference string) (name.Tag, remote.Option) {
+	c.t.Helper()
+	tag := must[name.Tag](c.t)(name.NewTag(c.host + "/" + reference))
+	return tag, remote.WithAuth(&authn.Basic{Username: "AWS", Password: c.password()})
 }
 
 // imageOf is an image for linux of one program.
