@@ -19,7 +19,7 @@ func differences() []difference {
 func differencesAgentCore() []difference {
 	return []difference{
 		{"omitted environment and lifecycle", "{'LOG_LEVEL': 'info'}, idle 600", "None, idle 900",
-			"AgentCore guide, [versioning](https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/agent-runtime-versioning.html); [seen](https://github.com/benchflow-ai/benchflow/pull/937)"},
+			"AgentCore guide, [versioning](https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/agent-runtime-versioning.html); [seen](https://github.com/benchflow-ai/benchflow/issues/937)"},
 		{"status after an update", "UPDATING", "READY",
 			"[GetAgentRuntime](https://docs.aws.amazon.com/bedrock-agentcore-control/latest/APIReference/API_GetAgentRuntime.html), status"},
 		{"update of a runtime that is UPDATING", "accepted", "ConflictException",
@@ -69,7 +69,7 @@ func differencesIdentity() []difference {
 		{"role that is not there", "accepted", "AccessDenied",
 			"[AssumeRoleWithWebIdentity](https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html)"},
 		{"wrong signature", "accepted", "SignatureDoesNotMatch",
-			"IAM guide, [errors of signing](https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html)"},
+			"IAM guide, [errors of signing](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)"},
 		{"trust in all of GitHub", "accepted", "MalformedPolicyDocument",
 			"IAM guide, [shared providers](https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_oidc_secure-by-default.html)"},
 	}

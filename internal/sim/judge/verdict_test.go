@@ -86,12 +86,3 @@ func publish(t *testing.T, part string, place *regexp.Regexp, text string) {
 func lines(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
 }
-
-// mustFail demands that a judge saw what is broken, and said so.
-func (v verdict) mustFail(t *testing.T, about string) {
-	t.Helper()
-	if v.failed == 0 || !strings.Contains(strings.ToLower(strings.Join(v.failures, "\n")), about) {
-		t.Errorf("the judge passed a broken cloud, or failed for another reason than %q: %d passed, %d failed\n%s",
-			about, v.passed, v.failed, strings.Join(v.failures, "\n"))
-	}
-}
