@@ -60,6 +60,7 @@ func judgeShapes(t *testing.T, answers []answer) verdict {
 		fmt.Fprintf(&in, "%s\n", must[[]byte](t)(json.Marshal(a)))
 	}
 	p := program{dir: must[string](t)(filepath.Abs("testdata/python")), in: in.String()}
+	p.version(t, "python3", "-c", "import botocore; print('botocore', botocore.__version__)")
 	out, messages, err := p.run(t, "python3", "shapes.py")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, messages)

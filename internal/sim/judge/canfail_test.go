@@ -22,7 +22,7 @@ func TestJudgesCanFail(t *testing.T) {
 
 func conformanceCanFail(t *testing.T) {
 	path := conformanceProgram(t)
-	v, err := judgeConformance(newCloud(t, without("OCI-Subject")), path)
+	v, _, err := judgeConformance(newCloud(t, without("OCI-Subject")), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,11 +177,7 @@ func (c client) judge(cloud *cloud) verdict {
 	if c.env != nil {
 		p.env = c.env(p.dir)
 	}
-	version, _, err := p.run(t, c.name, c.version...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s %s", c.name, strings.TrimSpace(version))
+	p.version(t, c.name, c.version...)
 	words := cloud.stock(p.dir)
 	if c.name == "docker" {
 		t.Cleanup(func() { forget(t, cloud.host) })

@@ -149,3 +149,13 @@ func (p program) run(t *testing.T, name string, args ...string) (stdout, stderr 
 	err = cmd.Run()
 	return out.String(), messages.String(), err
 }
+
+// version notes in the test's log which version of a program judges.
+func (p program) version(t *testing.T, name string, args ...string) {
+	t.Helper()
+	out, messages, err := p.run(t, name, args...)
+	if err != nil {
+		t.Fatalf("%s does not say its version: %v\n%s", name, err, messages)
+	}
+	t.Logf("%s %s", name, strings.Join(strings.Fields(out), " "))
+}

@@ -3,11 +3,16 @@ package judge
 import (
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/slipway-cd/slipway/internal/needs"
 )
@@ -40,11 +45,13 @@ func conformanceConfig() map[string]string {
 func TestConformance(t *testing.T) {
 	path := conformanceProgram(t)
 	c := newCloud(t, nil)
-	v, err := judgeConformance(c, path)
+	v, areas, err := judgeConformance(c, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v.holds(t, partConformance)
+	publish(t, partConformance, regexp.MustCompile(`(?m)^\| passes \|.*\n\| skipped \|.*\n\| disabled \|.*$`),
+		fmt.Sprintf("| passes | %s |\n| skipped | %s |\n| disabled | %s |", areas["Pass"], areas["Skip"], areas["Disabled"]))
 }
 
 func conformanceProgram(t *testing.T) string {
@@ -54,21 +61,45 @@ func conformanceProgram(t *testing.T) string {
 	return path
 }
 
-// judgeConformance runs the suite and counts its cases.
-func judgeConformance(c *cloud, path string) (verdict, error) {
+// judgeConformance runs the suite. It counts its cases, and names what each
+// verdict was about.
+func judgeConformance(c *cloud, path string) (v verdict, areas map[string]string, err error) {
 	c.t.Helper()
 	p := program{dir: c.t.TempDir(), env: conformanceConfig()}
 	c.repository(p.env["OCI_REPO1"], "")
 	c.repository(p.env["OCI_REPO2"], "")
 	p.env["OCI_REGISTRY"], p.env["OCI_PASSWORD"] = c.host, c.password()
 	_, messages, err := p.run(c.t, path) // it ends with 1 where a case fails: the report says which
-	_ = os.RemoveAll("/tmp/jres")
-	_ = os.CopyFS("/tmp/jres", os.DirFS(p.dir))
-	raw, readErr := os.ReadFile(filepath.Join(p.dir, "results", "junit.xml"))
+	report, readErr := os.ReadFile(filepath.Join(p.dir, "results", "junit.xml"))
 	if readErr != nil {
-		return verdict{}, fmt.Errorf("the suite left no report: %w, %w\n%s", readErr, err, messages)
+		return v, nil, fmt.Errorf("the suite left no report: %w, %w\n%s", readErr, err, messages)
 	}
-	return readJUnit(raw)
+	if v, err = readJUnit(report); err != nil {
+		return v, nil, err
+	}
+	areas, err = readAreas(filepath.Join(p.dir, "results", "results.yaml"))
+	return v, areas, err
+}
+
+// readAreas reads the suite's summary: by verdict, the parts of the API and
+// the kinds of content.
+func readAreas(file string) (map[string]string, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var summary struct{ APIs, Data map[string]string }
+	if err := yaml.Unmarshal(raw, &summary); err != nil {
+		return nil, err
+	}
+	areas := map[string]string{}
+	for _, table := range []map[string]string{summary.APIs, summary.Data} {
+		for _, name := range slices.Sorted(maps.Keys(table)) {
+			verdict := table[name]
+			areas[verdict] = strings.TrimPrefix(areas[verdict]+", "+name, ", ")
+		}
+	}
+	return areas, nil
 }
 
 // readJUnit reads the suite's report. The counts are the suite's own: they

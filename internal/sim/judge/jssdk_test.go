@@ -58,6 +58,7 @@ func judgeJS(c *cloud) (verdict, []sdkCall) {
 	for name, value := range c.admin {
 		p.env[name] = value
 	}
+	p.version(c.t, "node", "--version")
 	out, messages, err := p.run(c.t, "node", "judge.mjs")
 	var v verdict
 	var calls []sdkCall

@@ -81,6 +81,7 @@ func observe(t *testing.T, c *cloud, url string) map[string]string {
 	if url != "" {
 		p.env["AWS_ENDPOINT_URL"] = url
 	}
+	p.version(t, "python3", "-c", "import moto; print('moto', moto.__version__)")
 	out, messages, err := p.run(t, "python3", "differences.py")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, messages)

@@ -75,11 +75,21 @@ func publish(t *testing.T, part string, place *regexp.Regexp, text string) {
 		return
 	}
 	if !*update {
-		t.Fatalf("docs/judges.md does not say of %s what the run says; run the test with -update. The run says:\n%s", part, place.Find(want))
+		t.Fatalf("docs/judges.md does not say of %s what the run says; run the test with -update\n%s", part, firstDifference(raw, want))
 	}
 	if err := os.WriteFile(page, want, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func firstDifference(is, want []byte) string {
+	page, run := lines(string(is)), lines(string(want))
+	for i := range run {
+		if i >= len(page) || page[i] != run[i] {
+			return "the page: " + strings.Join(page[i:min(i+1, len(page))], "") + "\nthe run:  " + run[i]
+		}
+	}
+	return "the page has more lines"
 }
 
 // lines are a text's, without empty ones.
