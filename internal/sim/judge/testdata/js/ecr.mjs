@@ -17,49 +17,154 @@ export default async function ecr(env) {
 
 async function repositories(ecr) {
   const repositoryName = 'judge/one';
-  const repository = { repositoryName, registryId, repositoryArn: `arn:aws:ecr:us-east-1:${registryId}:repository/judge/one`,
-    repositoryUri: `${registryId}.dkr.ecr.us-east-1.amazonaws.com/judge/one`, createdAt: Date, imageTagMutability: 'MUTABLE',
-    imageScanningConfiguration: { scanOnPush: true }, encryptionConfiguration: { encryptionType: 'AES256' } };
-  await ecr.ok('CreateRepository', { repositoryName, imageScanningConfiguration: { scanOnPush: true } }, { repository });
+  const repository = {
+    repositoryName,
+    registryId,
+    repositoryArn: `arn:aws:ecr:us-east-1:${registryId}:repository/judge/one`,
+    repositoryUri: `${registryId}.dkr.ecr.us-east-1.amazonaws.com/judge/one`,
+    createdAt: Date,
+    imageTagMutability: 'MUTABLE',
+    imageScanningConfiguration: { scanOnPush: true },
+    encryptionConfiguration: { encryptionType: 'AES256' },
+  };
+  await ecr.ok(
+    'CreateRepository',
+    { repositoryName, imageScanningConfiguration: { scanOnPush: true } },
+    { repository },
+  );
   await ecr.refused('CreateRepository', { repositoryName }, 'RepositoryAlreadyExistsException');
   await ecr.refused('CreateRepository', { repositoryName: 'Judge' }, 'InvalidParameterException');
-  await ecr.ok('DescribeRepositories', { repositoryNames: [repositoryName] }, { repositories: [repository], nextToken: undefined });
+  await ecr.ok(
+    'DescribeRepositories',
+    { repositoryNames: [repositoryName] },
+    { repositories: [repository], nextToken: undefined },
+  );
   await ecr.pages('DescribeRepositories', {}, 'repositories', 2);
   await ecr.refused('DescribeRepositories', { repositoryNames: ['none'] }, 'RepositoryNotFoundException');
   const filters = [{ filterType: 'WILDCARD', filter: 'latest' }];
-  await ecr.ok('PutImageTagMutability', { repositoryName, imageTagMutability: 'IMMUTABLE_WITH_EXCLUSION', imageTagMutabilityExclusionFilters: filters },
-    { registryId, repositoryName, imageTagMutability: 'IMMUTABLE_WITH_EXCLUSION', imageTagMutabilityExclusionFilters: filters });
-  await ecr.refused('PutImageTagMutability', { repositoryName, imageTagMutability: 'IMMUTABLE', imageTagMutabilityExclusionFilters: filters }, 'InvalidParameterException');
-  const { authorizationData } = await ecr.ok('GetAuthorizationToken', {}, { authorizationData: [{ authorizationToken: String, expiresAt: Date, proxyEndpoint: /^https?:/ }] });
-  if (!/^AWS:./.test(atob(authorizationData[0].authorizationToken))) ecr.report('GetAuthorizationToken', 'AWS:password', 'it is something else');
+  await ecr.ok(
+    'PutImageTagMutability',
+    { repositoryName, imageTagMutability: 'IMMUTABLE_WITH_EXCLUSION', imageTagMutabilityExclusionFilters: filters },
+    {
+      registryId,
+      repositoryName,
+      imageTagMutability: 'IMMUTABLE_WITH_EXCLUSION',
+      imageTagMutabilityExclusionFilters: filters,
+    },
+  );
+  await ecr.refused(
+    'PutImageTagMutability',
+    { repositoryName, imageTagMutability: 'IMMUTABLE', imageTagMutabilityExclusionFilters: filters },
+    'InvalidParameterException',
+  );
+  const { authorizationData } = await ecr.ok(
+    'GetAuthorizationToken',
+    {},
+    { authorizationData: [{ authorizationToken: String, expiresAt: Date, proxyEndpoint: /^https?:/ }] },
+  );
+  if (!/^AWS:./.test(atob(authorizationData[0].authorizationToken)))
+    ecr.report('GetAuthorizationToken', 'AWS:password', 'it is something else');
 }
 
 async function images(ecr, imageDigest) {
   const repositoryName = 'judge/agent';
-  const { images } = await ecr.ok('BatchGetImage', { repositoryName, imageIds: [{ imageDigest }, { imageTag: 'none' }], acceptedMediaTypes: ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json'] }, {
-    images: [{ registryId, repositoryName, imageId: { imageDigest }, imageManifest: String, imageManifestMediaType: String }],
-    failures: [{ imageId: { imageTag: 'none' }, failureCode: 'ImageNotFound', failureReason: String }] });
+  const { images } = await ecr.ok(
+    'BatchGetImage',
+    {
+      repositoryName,
+      imageIds: [{ imageDigest }, { imageTag: 'none' }],
+      acceptedMediaTypes: [
+        'application/vnd.oci.image.manifest.v1+json',
+        'application/vnd.docker.distribution.manifest.v2+json',
+      ],
+    },
+    {
+      images: [
+        { registryId, repositoryName, imageId: { imageDigest }, imageManifest: String, imageManifestMediaType: String },
+      ],
+      failures: [{ imageId: { imageTag: 'none' }, failureCode: 'ImageNotFound', failureReason: String }],
+    },
+  );
   const { imageManifest, imageManifestMediaType } = images[0];
   const put = { repositoryName, imageManifest, imageManifestMediaType, imageDigest };
-  await ecr.ok('PutImage', { ...put, imageTag: 'stable' }, { image: { registryId, repositoryName, imageId: { imageDigest, imageTag: 'stable' }, imageManifest, imageManifestMediaType } });
+  await ecr.ok(
+    'PutImage',
+    { ...put, imageTag: 'stable' },
+    {
+      image: {
+        registryId,
+        repositoryName,
+        imageId: { imageDigest, imageTag: 'stable' },
+        imageManifest,
+        imageManifestMediaType,
+      },
+    },
+  );
   await ecr.refused('PutImage', { ...put, imageTag: 'stable' }, 'ImageAlreadyExistsException');
-  await ecr.refused('PutImage', { ...put, imageDigest: sha256('other'), imageTag: 'x' }, 'ImageDigestDoesNotMatchException');
+  await ecr.refused(
+    'PutImage',
+    { ...put, imageDigest: sha256('other'), imageTag: 'x' },
+    'ImageDigestDoesNotMatchException',
+  );
   await ecr.refused('PutImage', { ...put, repositoryName: 'judge/one', imageTag: 'x' }, 'LayersNotFoundException');
-  await ecr.refused('BatchGetImage', { repositoryName: 'none', imageIds: [{ imageDigest }] }, 'RepositoryNotFoundException');
-  await ecr.ok('DescribeImages', { repositoryName, imageIds: [{ imageTag: 'stable' }] }, { imageDetails: [{ registryId, repositoryName, imageDigest, imageSizeInBytes: Number,
-    imagePushedAt: Date, imageManifestMediaType, artifactMediaType: String, imageTags: ['one', 'stable'] }] });
+  await ecr.refused(
+    'BatchGetImage',
+    { repositoryName: 'none', imageIds: [{ imageDigest }] },
+    'RepositoryNotFoundException',
+  );
+  await ecr.ok(
+    'DescribeImages',
+    { repositoryName, imageIds: [{ imageTag: 'stable' }] },
+    {
+      imageDetails: [
+        {
+          registryId,
+          repositoryName,
+          imageDigest,
+          imageSizeInBytes: Number,
+          imagePushedAt: Date,
+          imageManifestMediaType,
+          artifactMediaType: String,
+          imageTags: ['one', 'stable'],
+        },
+      ],
+    },
+  );
   await ecr.pages('DescribeImages', { repositoryName }, 'imageDetails', 1);
   await ecr.refused('DescribeImages', { repositoryName, imageIds: [{ imageTag: 'none' }] }, 'ImageNotFoundException');
-  await ecr.ok('ListImages', { repositoryName, filter: { tagStatus: 'TAGGED' } }, { imageIds: [{ imageDigest, imageTag: 'one' }, { imageDigest, imageTag: 'stable' }] });
+  await ecr.ok(
+    'ListImages',
+    { repositoryName, filter: { tagStatus: 'TAGGED' } },
+    {
+      imageIds: [
+        { imageDigest, imageTag: 'one' },
+        { imageDigest, imageTag: 'stable' },
+      ],
+    },
+  );
   await ecr.pages('ListImages', { repositoryName }, 'imageIds', 2);
   await ecr.refused('ListImages', { repositoryName: 'none' }, 'RepositoryNotFoundException');
   const [{ digest, size }] = JSON.parse(imageManifest).layers;
-  await ecr.ok('BatchCheckLayerAvailability', { repositoryName, layerDigests: [digest, sha256('none'), 'nonsense'] }, {
-    layers: [{ layerDigest: digest, layerAvailability: 'AVAILABLE', layerSize: size }, { layerDigest: sha256('none'), layerAvailability: 'UNAVAILABLE' }],
-    failures: [{ layerDigest: 'nonsense', failureCode: 'InvalidLayerDigest', failureReason: String }] });
+  await ecr.ok(
+    'BatchCheckLayerAvailability',
+    { repositoryName, layerDigests: [digest, sha256('none'), 'nonsense'] },
+    {
+      layers: [
+        { layerDigest: digest, layerAvailability: 'AVAILABLE', layerSize: size },
+        { layerDigest: sha256('none'), layerAvailability: 'UNAVAILABLE' },
+      ],
+      failures: [{ layerDigest: 'nonsense', failureCode: 'InvalidLayerDigest', failureReason: String }],
+    },
+  );
   await ecr.refused('BatchCheckLayerAvailability', { repositoryName, layerDigests: [] }, 'InvalidParameterException');
-  await ecr.ok('BatchDeleteImage', { repositoryName, imageIds: [{ imageTag: 'stable' }, { imageTag: 'stable' }] }, { imageIds: [{ imageDigest, imageTag: 'stable' }],
-    failures: [{ imageId: { imageTag: 'stable' }, failureCode: 'ImageNotFound', failureReason: String }] });
+  await ecr.ok(
+    'BatchDeleteImage',
+    { repositoryName, imageIds: [{ imageTag: 'stable' }, { imageTag: 'stable' }] },
+    {
+      imageIds: [{ imageDigest, imageTag: 'stable' }],
+      failures: [{ imageId: { imageTag: 'stable' }, failureCode: 'ImageNotFound', failureReason: String }],
+    },
+  );
   await ecr.refused('BatchDeleteImage', { repositoryName, imageIds: [] }, 'InvalidParameterException');
   await ecr.refused('DeleteRepository', { repositoryName }, 'RepositoryNotEmptyException');
 }

@@ -39,7 +39,11 @@ export class Judge {
     } catch (err) {
       const declared = this.sdk[exception];
       error = '';
-      if (err.name !== exception || (declared ? !(err instanceof declared) : !err.$fault) || !message.test(err.message)) {
+      if (
+        err.name !== exception ||
+        (declared ? !(err instanceof declared) : !err.$fault) ||
+        !message.test(err.message)
+      ) {
         error = `threw ${err.constructor.name} ${err.name}: ${err.message}`;
       }
     }
@@ -81,11 +85,16 @@ function differences(value, shape, path) {
     return typeof value === 'string' && shape.test(value) ? [] : [`${path} is ${show(value)}, not ${shape}`];
   }
   if (typeof shape === 'function') {
-    const fits = value !== undefined && value !== null && Object(value) instanceof shape && !(value instanceof Date && isNaN(value));
+    const fits =
+      value !== undefined &&
+      value !== null &&
+      Object(value) instanceof shape &&
+      !(value instanceof Date && isNaN(value));
     return fits ? [] : [`${path} is ${show(value)}, no ${shape.name}`];
   }
   if (Array.isArray(shape)) {
-    if (!Array.isArray(value) || value.length !== shape.length) return [`${path} is ${show(value)}, no list of ${shape.length}`];
+    if (!Array.isArray(value) || value.length !== shape.length)
+      return [`${path} is ${show(value)}, no list of ${shape.length}`];
     return shape.flatMap((item, i) => differences(value[i], item, `${path}[${i}]`));
   }
   if (shape && typeof shape === 'object') {

@@ -57,9 +57,15 @@ class Core:
 
     def __init__(self):
         self.client = client("bedrock-agentcore-control")
-        client("iam").create_role(RoleName="exec", AssumeRolePolicyDocument=trust({"Service": "bedrock-agentcore.amazonaws.com"}, "sts:AssumeRole"))
-        self.created = self.create("first", description="one", environmentVariables={"LOG_LEVEL": "info"}, lifecycleConfiguration={"idleRuntimeSessionTimeout": 600, "maxLifetime": 7200},
-                                   filesystemConfigurations=[{"sessionStorage": {"mountPath": "/mnt/data"}}])
+        document = trust({"Service": "bedrock-agentcore.amazonaws.com"}, "sts:AssumeRole")
+        client("iam").create_role(RoleName="exec", AssumeRolePolicyDocument=document)
+        self.created = self.create(
+            "first",
+            description="one",
+            environmentVariables={"LOG_LEVEL": "info"},
+            lifecycleConfiguration={"idleRuntimeSessionTimeout": 600, "maxLifetime": 7200},
+            filesystemConfigurations=[{"sessionStorage": {"mountPath": "/mnt/data"}}],
+        )
         self.id = self.created["agentRuntimeId"]
         self.first = self.ready()
         self.update(description="two")
@@ -67,13 +73,28 @@ class Core:
         self.second = self.ready()
 
     def create(self, name, uri="", role=ROLE, network=None, **kwargs):
-        return self.client.create_agent_runtime(agentRuntimeName=name, roleArn=role, networkConfiguration=network or PUBLIC, agentRuntimeArtifact=artifact(uri), **kwargs)
+        return self.client.create_agent_runtime(
+            agentRuntimeName=name,
+            roleArn=role,
+            networkConfiguration=network or PUBLIC,
+            agentRuntimeArtifact=artifact(uri),
+            **kwargs,
+        )
 
     def update(self, **kwargs):
-        self.client.update_agent_runtime(agentRuntimeId=self.id, roleArn=ROLE, networkConfiguration=PUBLIC, agentRuntimeArtifact=artifact(""), **kwargs)
+        self.client.update_agent_runtime(
+            agentRuntimeId=self.id,
+            roleArn=ROLE,
+            networkConfiguration=PUBLIC,
+            agentRuntimeArtifact=artifact(""),
+            **kwargs,
+        )
+
+    def get(self, **kwargs):
+        return self.client.get_agent_runtime(agentRuntimeId=self.id, **kwargs)
 
     def ready(self):
-        return settled(lambda: self.client.get_agent_runtime(agentRuntimeId=self.id))
+        return settled(self.get)
 
     def endpoint(self, name):
         return self.client.get_agent_runtime_endpoint(agentRuntimeId=self.id, endpointName=name)
@@ -85,13 +106,16 @@ def artifact(uri):
 
 def agentcore():
     core = Core()
-    yield "omitted environment and lifecycle", f"{core.second.get('environmentVariables')}, idle {core.second['lifecycleConfiguration'].get('idleRuntimeSessionTimeout')}"
+    variables = core.second.get("environmentVariables")
+    idle = core.second["lifecycleConfiguration"].get("idleRuntimeSessionTimeout")
+    yield "omitted environment and lifecycle", f"{variables}, idle {idle}"
     yield "status after an update", core.second["status"]
     yield "update of a runtime that is UPDATING", core.busy
-    yield "description of version 1", core.client.get_agent_runtime(agentRuntimeId=core.id, agentRuntimeVersion="1")["description"]
+    yield "description of version 1", core.get(agentRuntimeVersion="1")["description"]
     yield "metadataConfiguration of a new runtime", str(core.first.get("metadataConfiguration"))
     yield "filesystemConfigurations", str(core.first.get("filesystemConfigurations"))
-    yield "runtime's ARN", core.created["agentRuntimeArn"].split(":")[5].split("/")[0] + "/…"
+    arn = core.created["agentRuntimeArn"]
+    yield "runtime's ARN", arn.split(":")[5].split("/")[0] + "/…"
     yield "runtime's id", "the name and ten characters" if core.id.startswith("first-") else "random"
     yield "endpoint DEFAULT", attempt(core.endpoint, name="DEFAULT")
     core.client.create_agent_runtime_endpoint(agentRuntimeId=core.id, name="live", agentRuntimeVersion="1")
@@ -100,23 +124,24 @@ def agentcore():
     live = settled(lambda: core.endpoint("live"))
     yield "endpoint that was moved to version 2", f"{live['status']}, liveVersion {live['liveVersion']}"
     listed = core.client.list_agent_runtime_versions(agentRuntimeId=core.id, maxResults=1)
-    yield "a page of one of two versions", f"{len(listed['agentRuntimes'])} and {'a' if listed.get('nextToken') else 'no'} nextToken"
-    arn = core.created["agentRuntimeArn"]
-    yield "stop of a session that is not there", attempt(client("bedrock-agentcore").stop_runtime_session, agentRuntimeArn=arn, runtimeSessionId="s" * 40)
+    more = "a" if listed.get("nextToken") else "no"
+    yield "a page of one of two versions", f"{len(listed['agentRuntimes'])} and {more} nextToken"
+    stop = client("bedrock-agentcore").stop_runtime_session
+    yield "stop of a session that is not there", attempt(stop, agentRuntimeArn=arn, runtimeSessionId="s" * 40)
     yield from refusals(core)
 
 
 def refusals(core):
     token = "t" * 40
-    once = core.create("again", clientToken=token)["agentRuntimeId"]
-    try:
-        yield "creation with the same clientToken", "the same runtime" if core.create("again", clientToken=token)["agentRuntimeId"] == once else "another runtime"
-    except ClientError as err:
-        yield "creation with the same clientToken", err.response["Error"]["Code"]
+    ids = [core.create("again", clientToken=token)["agentRuntimeId"] for _ in range(2)]
+    yield "creation with the same clientToken", "the same runtime" if ids[0] == ids[1] else "another runtime"
     yield "image for amd64 on a microVM", attempt(core.create, name="amd64", uri=os.environ["AMD64"])
-    yield "image that is not there", attempt(core.create, name="missing", uri=os.environ["ARM64"].split("@")[0] + ":none")
+    missing = os.environ["ARM64"].split("@")[0] + ":none"
+    yield "image that is not there", attempt(core.create, name="missing", uri=missing)
     yield "execution role that is not there", attempt(core.create, name="nobody", role=ROLE + "x")
-    pasted = {"networkMode": "VPC", "networkModeConfig": {"securityGroups": ["sg-0123456789abcdef0"], "subnets": ["subnet-0123456789abcdef0,subnet-0123456789abcdef1"]}}
+    subnets = ["subnet-0123456789abcdef0,subnet-0123456789abcdef1"]
+    config = {"securityGroups": ["sg-0123456789abcdef0"], "subnets": subnets}
+    pasted = {"networkMode": "VPC", "networkModeConfig": config}
     yield "two subnets pasted into one", attempt(core.create, name="pasted", network=pasted)
     yield "runtime's name with a hyphen", attempt(core.create, name="has-hyphen")
     for i in range(9):
@@ -126,18 +151,26 @@ def refusals(core):
 
 def identity():
     sts, iam = client("sts"), client("iam")
-    iam.create_open_id_connect_provider(Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["6" * 40])
-    condition = {"StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": "repo:acme/agents:environment:prd"}}
-    role = {"RoleSessionName": "judge", "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/deploy", "WebIdentityToken": os.environ["JUDGE_TOKEN"]}
-    iam.create_role(RoleName="deploy", AssumeRolePolicyDocument=trust({"Federated": PROVIDER}, "sts:AssumeRoleWithWebIdentity", condition))
-    yield "token of another environment", attempt(sts.assume_role_with_web_identity, **role)
-    yield "token that nobody signed", attempt(sts.assume_role_with_web_identity, **{**role, "WebIdentityToken": "a.b.c"})
-    yield "role that is not there", attempt(sts.assume_role_with_web_identity, **{**role, "RoleArn": role["RoleArn"] + "x"})
+    iam.create_open_id_connect_provider(
+        Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["6" * 40]
+    )
+    claims = {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": "repo:acme/agents:environment:prd"}
+
+    def create_role(name):
+        document = trust({"Federated": PROVIDER}, "sts:AssumeRoleWithWebIdentity", {"StringEquals": claims})
+        return iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+
+    def assume(arn=f"arn:aws:iam::{ACCOUNT}:role/deploy", token=os.environ["JUDGE_TOKEN"]):
+        return sts.assume_role_with_web_identity(RoleArn=arn, RoleSessionName="judge", WebIdentityToken=token)
+
+    create_role("deploy")
+    yield "token of another environment", attempt(assume)
+    yield "token that nobody signed", attempt(assume, token="a.b.c")
+    yield "role that is not there", attempt(assume, arn=f"arn:aws:iam::{ACCOUNT}:role/nobody")
     wrong = client("sts", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key="wrong")
     yield "wrong signature", attempt(wrong.get_caller_identity)
-    del condition["StringEquals"][f"{ISSUER}:sub"]
-    document = trust({"Federated": PROVIDER}, "sts:AssumeRoleWithWebIdentity", condition)
-    yield "trust in all of GitHub", attempt(iam.create_role, RoleName="open", AssumeRolePolicyDocument=document)
+    del claims[f"{ISSUER}:sub"]
+    yield "trust in all of GitHub", attempt(create_role, name="open")
 
 
 def parameters():
@@ -145,28 +178,42 @@ def parameters():
     ssm.put_parameter(Name="/judge/key", Value="hidden", Type="SecureString")
     value = ssm.get_parameter(Name="/judge/key")["Parameter"]["Value"]
     yield "SecureString that is not decrypted", "has the value in it" if "hidden" in value else "opaque"
-    yield "parameter that names another", attempt(ssm.put_parameter, Name="/judge/nested", Value="{{ssm:/judge/key}}", Type="String")
+    nested = {"Name": "/judge/nested", "Value": "{{ssm:/judge/key}}", "Type": "String"}
+    yield "parameter that names another", attempt(ssm.put_parameter, **nested)
 
 
 def registry():
     ecr = client("ecr")
+    repository = {"repositoryName": "judge/moto"}
     filters = [{"filterType": "WILDCARD", "filter": "latest"}]
-    ecr.create_repository(repositoryName="judge/moto", imageTagMutability="IMMUTABLE_WITH_EXCLUSION", imageTagMutabilityExclusionFilters=filters)
+    ecr.create_repository(
+        **repository, imageTagMutability="IMMUTABLE_WITH_EXCLUSION", imageTagMutabilityExclusionFilters=filters
+    )
     for revision in ("one", "two"):
-        index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [], "annotations": {"revision": revision}})
-        moved = attempt(ecr.put_image, repositoryName="judge/moto", imageManifest=index, imageTag="fixed")
+        index = manifest("index", manifests=[], annotations={"revision": revision})
+        moved = attempt(ecr.put_image, **repository, imageManifest=index, imageTag="fixed")
     yield "immutable tag that is moved", moved
-    blob = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": "sha256:" + "a" * 64}
-    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": 2, "digest": "sha256:" + "b" * 64}
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": blob, "layers": [layer]})
-    put = {"repositoryName": "judge/moto", "imageManifest": manifest, "imageTag": "one"}
-    yield "manifest whose layers are not there", attempt(ecr.put_image, **put)
-    yield "imageDigest that is not the manifest's", attempt(ecr.put_image, **{**put, "imageDigest": "sha256:" + "c" * 64, "imageTag": "two"})
-    yield "BatchCheckLayerAvailability", attempt(ecr.batch_check_layer_availability, repositoryName="judge/moto", layerDigests=[layer["digest"]])
+    image = manifest("manifest", config=blob("config.v1+json", "a"), layers=[blob("layer.v1.tar+gzip", "b")])
+    put = {**repository, "imageManifest": image}
+    yield "manifest whose layers are not there", attempt(ecr.put_image, **put, imageTag="one")
+    other = "sha256:" + "c" * 64
+    yield "imageDigest that is not the manifest's", attempt(ecr.put_image, **put, imageTag="two", imageDigest=other)
+    check = ecr.batch_check_layer_availability
+    yield "BatchCheckLayerAvailability", attempt(check, **repository, layerDigests=[other])
     try:
         urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/v2/")
     except urllib.error.HTTPError as err:
-        yield "the registry at /v2/", f"{err.code}, {err.headers.get('WWW-Authenticate', 'no challenge').split(' realm')[0]}"
+        challenge = err.headers.get("WWW-Authenticate", "no challenge").split(" realm")[0]
+        yield "the registry at /v2/", f"{err.code}, {challenge}"
+
+
+def manifest(kind, **members):
+    media_type = f"application/vnd.oci.image.{kind}.v1+json"
+    return json.dumps({"schemaVersion": 2, "mediaType": media_type, **members})
+
+
+def blob(kind, digit):
+    return {"mediaType": f"application/vnd.oci.image.{kind}", "size": 2, "digest": "sha256:" + digit * 64}
 
 
 def main():

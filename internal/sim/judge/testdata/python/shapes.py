@@ -61,14 +61,22 @@ def unknown(shape, raw, path):
         for key, value in raw.items():
             yield from unknown(shape.value, value, f"{path}.{key}")
     elif shape.type_name == "timestamp":
-        fits = isinstance(raw, str) if shape.serialization.get("timestampFormat") == "iso8601" else isinstance(raw, (int, float))
-        if not fits or isinstance(raw, bool):
+        written = str if shape.serialization.get("timestampFormat") == "iso8601" else (int, float)
+        if not isinstance(raw, written) or isinstance(raw, bool):
             yield f"{path} is {raw!r}, no timestamp of this protocol"
     elif shape.type_name not in SCALARS or not isinstance(raw, SCALARS[shape.type_name]) or raw is None:
         yield f"{path} is {raw!r}, no {shape.type_name}"
 
 
-SCALARS = {"string": str, "boolean": bool, "integer": int, "long": int, "float": (int, float), "double": (int, float), "blob": str}
+SCALARS = {
+    "string": str,
+    "blob": str,
+    "boolean": bool,
+    "integer": int,
+    "long": int,
+    "float": (int, float),
+    "double": (int, float),
+}
 
 
 def unknown_xml(shape, node, path):
@@ -193,7 +201,11 @@ def main():
         said = {"service": call["service"], "operation": call["operation"]}
         try:
             service, model = models(call["service"], call["operation"])
-            response = {"status_code": call["status"], "headers": HeadersDict(call["headers"]), "body": base64.b64decode(call["body"])}
+            response = {
+                "status_code": call["status"],
+                "headers": HeadersDict(call["headers"]),
+                "body": base64.b64decode(call["body"]),
+            }
             said["outcome"] = str(outcome(model, response))
             wrong = list(judge(service, model, response))
         except (KeyError, ValueError, ElementTree.ParseError, botocore.parsers.ResponseParserError) as err:
