@@ -21,7 +21,7 @@ const partBotocore = "botocore"
 
 // TestBotocore judges the raw answers to every call that the JavaScript SDK
 // makes by botocore's models: required members, unknown members, types,
-// enumerations, declared errors.
+// enumerations, patterns, declared errors.
 func TestBotocore(t *testing.T) {
 	needBotocore(t)
 	judgeShapes(t, recordAnswers(t)).holds(t, partBotocore)

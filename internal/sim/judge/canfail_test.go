@@ -45,6 +45,7 @@ func botocoreCanFail(t *testing.T) {
 		"createday is unknown":     {`CreateDate>`, `CreateDay>`},
 		"missing required":         {`"workloadIdentityArn"`, `"workloadIdentity"`},
 		"not among":                {`"imageTagMutability":"MUTABLE"`, `"imageTagMutability":"mutable"`},
+		"does not match":           {`"agentRuntimeId":"judged-`, `"agentRuntimeId":"judged+`},
 		"bad reason":               {`"reason":"FieldValidationFailed"`, `"reason":"bad reason"`},
 		"is not declared":          {`RepositoryAlreadyExistsException`, `RepositoryExistsException`},
 		"no timestamp":             {`"LastModifiedDate":`, `"LastModifiedDate":"2026-01-01T00:00:00Z","Was":`},
