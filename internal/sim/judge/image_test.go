@@ -3,11 +3,13 @@ package judge
 import (
 	"archive/tar"
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -34,18 +36,27 @@ func must[T any](t testing.TB) func(T, error) T {
 // agentRepository holds the agent that the judges invoke.
 const agentRepository = "judge/agent"
 
-// pushAgent builds the tests' agent and pushes it. It returns the image's URI,
-// by digest.
-func (c *cloud) pushAgent() string {
-	c.t.Helper()
-	needs.Program(c.t, "go")
-	file := filepath.Join(c.t.TempDir(), "agent")
+// agentProgram builds the tests' agent once, static and for this machine.
+var agentProgram = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "slipway-judge-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "agent")
 	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", file, "../sandbox/testdata/agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		c.t.Fatalf("building the agent: %v\n%s", err, out)
+		return nil, fmt.Errorf("building the agent: %w\n%s", err, out)
 	}
-	program := must[[]byte](c.t)(os.ReadFile(file))
+	return os.ReadFile(file)
+})
+
+// pushAgent pushes the tests' agent. It returns the image's URI, by digest.
+func (c *cloud) pushAgent() string {
+	c.t.Helper()
+	needs.Program(c.t, "go")
+	program := must[[]byte](c.t)(agentProgram())
 	c.repository(agentRepository, "")
 	digest := c.push(agentRepository+":one", imageOf(c.t, runtime.GOARCH, "agent", program))
 	return "111122223333.dkr.ecr.us-east-1.amazonaws.com/" + agentRepository + "@" + digest
