@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,12 +49,13 @@ type cloud struct {
 // the cloud: to record, or to break.
 func newCloud(t *testing.T, in func(http.Handler) http.Handler) *cloud {
 	t.Helper()
-	c := &sim.Cloud{Dir: t.TempDir(), Settle: 100 * time.Millisecond, Sandbox: []string{os.Args[0], "sandbox-init"},
+	clock := &clock{}
+	c := &sim.Cloud{Dir: t.TempDir(), Settle: settle, Now: clock.now, Sandbox: []string{os.Args[0], "sandbox-init"},
 		Warn: func(line string) { t.Log("cloud: " + line) }}
 	if err := c.Open(); err != nil {
 		t.Fatal(err)
 	}
-	var handler http.Handler = c
+	handler := clock.watched(c)
 	if in != nil {
 		handler = in(c)
 	}
@@ -73,6 +75,26 @@ func newCloud(t *testing.T, in func(http.Handler) http.Handler) *cloud {
 			"AWS_REGION": sim.DefaultRegion, "AWS_DEFAULT_REGION": sim.DefaultRegion},
 		ecr: ecr.NewFromConfig(aws.Config{Region: sim.DefaultRegion, BaseEndpoint: &srv.URL, RetryMaxAttempts: 1,
 			Credentials: credentials.NewStaticCredentialsProvider(key, secret, "")})}
+}
+
+// settle is how long a runtime settles: more than any client takes between two
+// calls, so that what is UPDATING still is, however slow the machine.
+const settle = 5 * time.Second
+
+// clock is the cloud's. It runs, and moves on that far each time somebody looks
+// at a runtime: waiting takes calls, not time. Signatures are judged by it too,
+// and allow for five minutes.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) watched(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/runtimes/") {
+			c.ahead.Add(int64(settle))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // repository makes a repository.
