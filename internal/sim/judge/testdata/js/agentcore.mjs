@@ -33,8 +33,8 @@ const configuration = (containerUri) => ({
 });
 
 async function runtimes(core, image) {
-  const agentRuntimeName = 'judged',
-    settings = configuration(image);
+  const agentRuntimeName = 'judged';
+  const settings = configuration(image);
   const changed = {
     agentRuntimeArn: runtimePattern,
     agentRuntimeId: /^judged-/,
