@@ -38,7 +38,7 @@ func differencesAgentCore() []difference {
 			"AgentCore guide, [versioning](https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/agent-runtime-versioning.html)"},
 		{"endpoint that was moved to version 2", "UPDATING, liveVersion 1", "READY, liveVersion 2",
 			"[GetAgentRuntimeEndpoint](https://docs.aws.amazon.com/bedrock-agentcore-control/latest/APIReference/API_GetAgentRuntimeEndpoint.html), liveVersion"},
-		{"a page of one of two versions", "3 and no nextToken", "1 and a nextToken",
+		{"a page of one version", "3 and no nextToken", "1 and a nextToken",
 			"[ListAgentRuntimeVersions](https://docs.aws.amazon.com/bedrock-agentcore-control/latest/APIReference/API_ListAgentRuntimeVersions.html), maxResults"},
 		{"stop of a session that is not there", "404", "ResourceNotFoundException",
 			"[StopRuntimeSession](https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_StopRuntimeSession.html), errors"},

@@ -125,7 +125,7 @@ def agentcore():
     yield "endpoint that was moved to version 2", f"{live['status']}, liveVersion {live['liveVersion']}"
     listed = core.client.list_agent_runtime_versions(agentRuntimeId=core.id, maxResults=1)
     more = "a" if listed.get("nextToken") else "no"
-    yield "a page of one of two versions", f"{len(listed['agentRuntimes'])} and {more} nextToken"
+    yield "a page of one version", f"{len(listed['agentRuntimes'])} and {more} nextToken"
     stop = client("bedrock-agentcore").stop_runtime_session
     yield "stop of a session that is not there", attempt(stop, agentRuntimeArn=arn, runtimeSessionId="s" * 40)
     yield from refusals(core)
