@@ -152,10 +152,15 @@ func (c *Cloud) addClientID(k *call) (any, error) {
 	return nil, c.store.put(providerKey(p.Account, p.URL), p)
 }
 
+// deleteProvider deletes a provider. One that is not there is no error ("This
+// operation is idempotent", DeleteOpenIDConnectProvider).
 func (c *Cloud) deleteProvider(k *call) (any, error) {
 	c.identity.mu.Lock()
 	defer c.identity.mu.Unlock()
 	p, err := c.providerOf(k)
+	if f := asFault(err); f != nil && f.Code == "NoSuchEntity" {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ const (
 	maxParameterVersions = 100
 	maxStandardValue     = 4096
 	maxAdvancedValue     = 8192
-	maxParameterName     = 1011 // 2048 less the 1037 that AWS reserves
+	maxParameterName     = 1011 // 2048 less the 1037 that AWS reserves; the ARN in front of it counts
 	maxParameterLevels   = 15
 	maxStandard          = 10_000  // parameters of the tier, in an account and region
 	maxAdvanced          = 100_000 // (Parameter Store's quotas)

@@ -36,6 +36,9 @@ func (c *Cloud) putParameter(k *call) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
+	if len(k.parameterARN(in.Name)) > maxParameterName {
+		return nil, ssmInvalid("Parameter name is too long: with the ARN in front of it, it can have at most %d characters.", maxParameterName)
+	}
 	c.ssm.mu.Lock()
 	defer c.ssm.mu.Unlock()
 	p, exists := c.loadParameter(k, in.Name)
@@ -211,8 +214,6 @@ func checkParameterName(name string) error {
 	switch {
 	case name == "":
 		return ssmInvalid("1 validation error detected: Value '' at 'name' failed to satisfy constraint: Member must have length greater than or equal to 1.")
-	case len(name) > maxParameterName:
-		return ssmInvalid("Parameter name is too long: it can have at most %d characters.", maxParameterName)
 	case !parameterNamePattern.MatchString(name), strings.Contains(name, "//"), strings.HasSuffix(name, "/"):
 		return ssmInvalid("Parameter name: can't be prefixed with \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_")
 	case strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):
