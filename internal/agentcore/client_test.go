@@ -1,6 +1,7 @@
 package agentcore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -470,6 +472,40 @@ func FuzzFailure(f *testing.F) {
 		resp := &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{"X-Amzn-Errortype": {header}}}
 		if _, code := readFailure(resp, []byte(body)); code == "" {
 			t.Error("no code")
+		}
+	})
+}
+
+// FuzzSetBody: a configuration is sent as it is, each member's value to the
+// byte but for white space, with the token of this call and no other.
+func FuzzSetBody(f *testing.F) {
+	f.Add([]byte(`{"a":1.50,"b":"<\u00e9>","clientToken":"another","c":{"d":[1e5,12345678901234567890]}}`), "token")
+	f.Add([]byte(`{"ClientToken":"x"}`), "")
+	f.Add([]byte(`null`), "x")
+	f.Fuzz(func(t *testing.T, body []byte, token string) {
+		r := &request{operation: "UpdateAgentRuntime", header: http.Header{}}
+		if r.setBody(body, token) != nil {
+			return
+		}
+		var before, after map[string]json.RawMessage
+		if err := errors.Join(json.Unmarshal(body, &before), json.Unmarshal(r.body, &after)); err != nil {
+			t.Fatalf("%s is sent as %s: %v", body, r.body, err)
+		}
+		delete(before, "clientToken")
+		sent, stated := after["clientToken"]
+		var got string
+		if stated && json.Unmarshal(sent, &got) != nil || stated != (token != "") || utf8.ValidString(token) && got != token {
+			t.Errorf("the token %q is sent as %s", token, sent)
+		}
+		delete(after, "clientToken")
+		if len(before) != len(after) {
+			t.Errorf("%s is sent as %s", body, r.body)
+		}
+		for name, value := range before {
+			var compact bytes.Buffer
+			if err := json.Compact(&compact, value); err != nil || !bytes.Equal(compact.Bytes(), after[name]) {
+				t.Errorf("%q was %s and is sent as %s (%v)", name, value, after[name], err)
+			}
 		}
 	})
 }

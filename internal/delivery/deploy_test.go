@@ -342,7 +342,7 @@ func TestTakesLocksOver(t *testing.T) {
 		"an abandoned one": func(l *Lock) { l.Left = "version 2 serves, unverified" },
 	} {
 		trial{name: name, world: func(_ *testing.T, w *world) {
-			l := Lock{Nonce: "n1", Owner: "other", Expires: time.Now().Add(time.Hour), Previous: previous}
+			l := Lock{Schema: lockSchema, Nonce: "n1", Owner: "other", Expires: time.Now().Add(time.Hour), Previous: previous}
 			alter(&l)
 			raw, _ := json.Marshal(l)
 			w.params["/helper/dev/lock"] = string(raw)
@@ -361,7 +361,7 @@ func TestTakesLocksOver(t *testing.T) {
 func TestStaleLock(t *testing.T) {
 	stale := func(t *testing.T, w *world) {
 		w.mustDeploy(t, "a")
-		raw, _ := json.Marshal(Lock{Nonce: "n1", Owner: "other", Expires: time.Now().Add(-1), Previous: &Pointer{Version: "1"}})
+		raw, _ := json.Marshal(Lock{Schema: lockSchema, Nonce: "n1", Owner: "other", Expires: time.Now().Add(-1), Previous: &Pointer{Version: "1"}})
 		w.params["/helper/dev/lock"] = string(raw)
 		w.bad("b")
 	}

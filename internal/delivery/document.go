@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"sort"
+	"strings"
 )
 
 // Document is a runtime's configuration as AgentCore's own JSON object.
@@ -44,10 +45,72 @@ type runtimeFacts struct {
 
 func readFacts(doc Document) (runtimeFacts, error) {
 	var f runtimeFacts
-	if err := json.Unmarshal(doc, &f); err != nil {
+	exact, err := named(doc, "agentRuntimeArn", "agentRuntimeId", "agentRuntimeName", "agentRuntimeVersion", "status", "failureReason", "roleArn",
+		"agentRuntimeArtifact.containerConfiguration.containerUri", "capacityProviderConfiguration", "authorizerConfiguration")
+	if err == nil {
+		err = json.Unmarshal(exact, &f)
+	}
+	if err != nil {
 		return f, fmt.Errorf("reading the runtime's document: %w", err)
 	}
 	return f, nil
+}
+
+// named keeps the members at these paths, by exact name: encoding/json would
+// take STATUS for status. A value that is no object stays, for its reader to
+// refuse.
+func named(raw json.RawMessage, paths ...string) (json.RawMessage, error) {
+	o, err := parseObject(raw)
+	if err != nil {
+		return nil, err
+	}
+	var kept object
+	for _, path := range paths {
+		name, below, nested := strings.Cut(path, ".")
+		value, ok := o.get(name)
+		if !ok {
+			continue
+		}
+		if inner, err := named(value, below); nested && err == nil {
+			value = inner
+		}
+		kept = kept.set(name, value)
+	}
+	return kept.raw(), nil
+}
+
+// statedOnce refuses a document that states a member twice, at any depth:
+// readers differ on which of the two counts, so no edit of it is sure.
+func statedOnce(doc Document) error {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	var open []map[string]bool // the names of each object that is open; nil for a list
+	isName := false
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return nil //nolint:nilerr // the end, or broken: that is for others to say
+		}
+		inside := len(open) > 0 && open[len(open)-1] != nil
+		name, isText := token.(string)
+		switch {
+		case token == json.Delim('{'):
+			open, isName = append(open, map[string]bool{}), true
+			continue
+		case token == json.Delim('['):
+			open, isName = append(open, nil), false
+			continue
+		case token == json.Delim('}'), token == json.Delim(']'):
+			open = open[:len(open)-1]
+			isName = len(open) > 0 && open[len(open)-1] != nil
+			continue
+		case inside && isName && isText:
+			if open[len(open)-1][name] {
+				return fmt.Errorf("it states %q twice", name)
+			}
+			open[len(open)-1][name] = true
+		}
+		isName = inside && !isName
+	}
 }
 
 // compute tells what the runtime runs on from its live configuration.
@@ -152,6 +215,9 @@ func (o object) raw() json.RawMessage {
 // dropped lists the live members that settings asks to remove.
 func edit(live Document, settings json.RawMessage, imageURI string) (body Document, dropped []string, err error) {
 	o, err := parseObject(live)
+	if err == nil {
+		err = statedOnce(live)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the live configuration: %w", err)
 	}
@@ -290,6 +356,9 @@ func compare(path string, before, after json.RawMessage, changes []Change) []Cha
 // it was but for MMDSv2.
 func snapshotBody(version Document) (Document, error) {
 	o, err := parseObject(version)
+	if err == nil {
+		err = statedOnce(version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the version's configuration: %w", err)
 	}

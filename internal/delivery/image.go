@@ -16,7 +16,10 @@ const (
 	// "Failed to mount overlay" when the agent starts.
 	maxNamedUserLayers = 53
 	maxManifestBytes   = 4 << 20
-	maxConfigBytes     = 8 << 20
+	// maxDescribedBytes is ECR's bound of a layer (52,000 MiB). A manifest of 4
+	// MiB can't name so many that their sum overflows.
+	maxDescribedBytes = 52_000 << 20
+	maxConfigBytes    = 8 << 20
 )
 
 // ImageFacts is what preflight reads from the image itself.
@@ -139,6 +142,11 @@ func inspect(ctx context.Context, img Image) (ImageFacts, error) {
 	}
 	f := ImageFacts{Digest: digestOf(raw), Platform: c.OS + "/" + c.Architecture, Size: m.Config.Size,
 		Layers: len(m.Layers), User: c.Config.User, Revision: c.Config.Labels["org.opencontainers.image.revision"]}
+	for _, d := range append(m.Layers, m.Config) {
+		if d.Size < 0 || d.Size > maxDescribedBytes {
+			return ImageFacts{}, fmt.Errorf("reading the image's manifest: %s has a size of %d bytes", d.Digest, d.Size)
+		}
+	}
 	for _, l := range m.Layers {
 		f.Size += l.Size
 	}

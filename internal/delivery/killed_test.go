@@ -175,7 +175,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestLostLock(t *testing.T) {
 	trial{name: "the successor's lock is left alone", world: func(_ *testing.T, w *world) {
 		w.after["Push"] = func(context.Context, int) error {
-			raw, _ := json.Marshal(Lock{Nonce: "theirs", Owner: "other", Expires: time.Now().Add(time.Hour)})
+			raw, _ := json.Marshal(Lock{Schema: lockSchema, Nonce: "theirs", Owner: "other", Expires: time.Now().Add(time.Hour)})
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.params["/helper/dev/lock"] = string(raw)

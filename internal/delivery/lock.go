@@ -142,7 +142,7 @@ func (d *Deliverer) readLock(ctx context.Context) (*Lock, error) {
 		return nil, err
 	}
 	var l Lock
-	if err := json.Unmarshal([]byte(value), &l); err != nil {
+	if err := json.Unmarshal([]byte(value), &l); err != nil || l.Schema != lockSchema {
 		// Not ours to judge: it is held by someone unknown, for good.
 		unknown := Lock{Nonce: "unreadable", Holder: "someone unknown (the lock is not readable)", Expires: d.now().Add(time.Hour)}
 		return &unknown, nil //nolint:nilerr // see above

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -37,13 +38,21 @@ func (c *Client) Credentials(ctx context.Context) (user, password string, expire
 		return "", "", time.Time{}, errors.New("ECR GetAuthorizationToken: the answer holds no token")
 	}
 	data := out.AuthorizationData[0]
-	raw, err := base64.StdEncoding.DecodeString(aws.ToString(data.AuthorizationToken))
-	user, password, ok := strings.Cut(string(raw), ":")
-	if err != nil || !ok || user == "" || password == "" {
+	user, password, ok := parseLogin(aws.ToString(data.AuthorizationToken))
+	if !ok {
 		// The text is not repeated: it is the login.
 		return "", "", time.Time{}, errors.New("ECR GetAuthorizationToken: the token is not the base64 of user:password")
 	}
 	return user, password, aws.ToTime(data.ExpiresAt), nil
+}
+
+// parseLogin reads base64 of user:password, both of them there. A line end or
+// another control character is of no login.
+func parseLogin(token string) (user, password string, ok bool) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(token)
+	user, password, ok = strings.Cut(string(raw), ":")
+	control := strings.ContainsFunc(token, unicode.IsControl) || strings.ContainsFunc(string(raw), unicode.IsControl)
+	return user, password, ok && err == nil && user != "" && password != "" && !control
 }
 
 // Mutability says whether a repository's tags may move: one of ECR's four

@@ -169,3 +169,25 @@ func TestMovable(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseLogin: a login that is taken is written again as it was, and holds
+// nothing that a header can't carry.
+func FuzzParseLogin(f *testing.F) {
+	for _, login := range []string{"AWS:secret", "AWS:", ":secret", "AWS", "AWS:a:b", "AWS:a\nb", "\x00:\xff"} {
+		f.Add(base64.StdEncoding.EncodeToString([]byte(login)))
+	}
+	f.Add("QVdTOng\n=")
+	f.Add("QVdTOnh=")
+	f.Fuzz(func(t *testing.T, token string) {
+		user, password, ok := parseLogin(token)
+		if !ok {
+			return
+		}
+		if user == "" || password == "" || strings.Contains(user, ":") || strings.ContainsAny(user+password, "\x00\r\n") {
+			t.Errorf("%q is read as %q and %q", token, user, password)
+		}
+		if again := base64.StdEncoding.EncodeToString([]byte(user + ":" + password)); again != token {
+			t.Errorf("%q is written as %q", token, again)
+		}
+	})
+}

@@ -1,8 +1,13 @@
 package github
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -50,9 +55,12 @@ func TestClaimsRefuses(t *testing.T) {
 	}
 }
 
+// FuzzClaims: what is read of a token is what its payload states, each claim
+// once, by exact name; and no error quotes the token.
 func FuzzClaims(f *testing.F) {
 	f.Add(tokenWith(`{"sub":"repo:o/r:ref:refs/heads/main","aud":"sts.amazonaws.com"}`))
 	f.Add(tokenWith(`{"a":"b","a":"c"}`))
+	f.Add(tokenWith(`{"sub":"a","SUB":"b","\u0073ub2":1.50,"aud":["a","b"],"x":{"y":1},"z":null}`))
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, token string) {
 		claims, err := Claims(token)
@@ -61,6 +69,75 @@ func FuzzClaims(f *testing.F) {
 		}
 		if err != nil && len(token) > 40 && strings.Contains(err.Error(), token) {
 			t.Errorf("the error quotes the token: %v", err)
+		}
+		if err == nil {
+			asStated(t, token, claims)
+		}
+	})
+}
+
+// FuzzClaimsOf is FuzzClaims without the base64 in the way.
+func FuzzClaimsOf(f *testing.F) {
+	for _, payload := range []string{`{"sub":"a"}`, `{"sub":"a","sub":"b"}`, `{"a":[],"b":[1],"c":true,"d":1e400}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":1}x`} {
+		f.Add([]byte(payload))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		token := "e30." + base64.RawURLEncoding.EncodeToString(payload) + ".AA"
+		if claims, err := Claims(token); err == nil {
+			asStated(t, token, claims)
+		}
+	})
+}
+
+// asStated compares claims with what encoding/json reads of a token, and sees
+// that it states none of them twice.
+func asStated(t *testing.T, token string, claims map[string]string) {
+	t.Helper()
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	var plain map[string]any
+	if err == nil {
+		err = json.Unmarshal(payload, &plain)
+	}
+	var number *json.UnmarshalTypeError
+	if err != nil && !errors.As(err, &number) { // 1e400 is a number, but no float64
+		t.Fatalf("read: %q (%v)", payload, err)
+	}
+	for name, text := range claims {
+		if value, ok := plain[name].(string); ok && value != text {
+			t.Errorf("%q is %q, read as %q", name, value, text)
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(payload))
+	seen := map[string]bool{}
+	if _, err := d.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil || seen[fmt.Sprint(name)] {
+			t.Fatalf("%q is stated twice (%v): %s", name, err, payload)
+		}
+		seen[fmt.Sprint(name)] = true
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// FuzzTokenOf: what is taken for GitHub's token has a token's form.
+func FuzzTokenOf(f *testing.F) {
+	for _, body := range []string{`{"value":"e30.e30.AA"}`, `{"value":"a.b"}`, `{"VALUE":"e30.e30.AA"}`, `[]`, `{"value":"e30.e30.AA\n"}`} {
+		f.Add([]byte(body))
+	}
+	form := regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		token, err := tokenOf(body)
+		if err == nil && (!form.MatchString(token) || len(token) > maxToken) {
+			t.Errorf("%q is taken", token)
+		}
+		if err != nil && (token != "" || len(body) > 40 && strings.Contains(err.Error(), string(body))) {
+			t.Errorf("%q, %v", token, err)
 		}
 	})
 }

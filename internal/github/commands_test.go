@@ -110,3 +110,42 @@ func TestJobFrom(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// FuzzForeign: of what others wrote, the runner takes nothing for a command of
+// its own: neither a log's line, nor an annotation's text, nor an output.
+func FuzzForeign(f *testing.F) {
+	for _, text := range []string{"", "a", "::add-mask::x", "a\n::set-output name=a::b\r\n::stop-commands::x\n", "%0A::x::", "a:b,c=d", "x\rz\n"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var log strings.Builder
+		if err := Foreign(&log, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		token, rest, _ := strings.Cut(strings.TrimPrefix(log.String(), "::stop-commands::"), "\n")
+		body, ended := strings.CutSuffix(rest, "::"+token+"::\n")
+		if !ended || body != "" && !strings.HasSuffix(body, "\n") || strings.TrimSuffix(body, "\n") != strings.TrimSuffix(text, "\n") && body != text {
+			t.Errorf("%q is written as %q", text, log.String())
+		}
+		var said strings.Builder
+		if err := Annotate(&said, Annotation{File: text, Line: 1, Title: text, Message: text}); err != nil {
+			t.Fatal(err)
+		}
+		if err := Group(&said, text); err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Split(said.String(), "\n"); len(lines) != 3 || strings.Contains(said.String(), "\r") ||
+			!strings.HasPrefix(lines[0], "::error ") || !strings.HasPrefix(lines[1], "::group::") {
+			t.Errorf("%q is annotated as %q", text, said.String())
+		}
+		var output strings.Builder
+		if err := WriteOutput(&output, "name", text); err != nil {
+			t.Fatal(err)
+		}
+		head, value, _ := strings.Cut(output.String(), "\n")
+		delimiter := strings.TrimPrefix(head, "name<<")
+		if strings.TrimSuffix(value, "\n"+delimiter+"\n") != text || strings.Contains(text, delimiter) {
+			t.Errorf("%q is put out as %q", text, output.String())
+		}
+	})
+}

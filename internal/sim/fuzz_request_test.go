@@ -76,7 +76,7 @@ func FuzzSignedRequest(f *testing.F) {
 func foreignRequest(t *testing.T, target, value string, body []byte) *http.Request {
 	t.Helper()
 	u, err := url.Parse("http://cloud.example" + target)
-	if err != nil || strings.Contains(value, "\t") || u.Host != "cloud.example" || u.User != nil || !strings.HasPrefix(u.EscapedPath(), "/") {
+	if err != nil || strings.ContainsAny(value, "\t\r\n") || u.Host != "cloud.example" || u.User != nil || !strings.HasPrefix(u.EscapedPath(), "/") {
 		t.Skip()
 	}
 	sent := u.EscapedPath()
@@ -154,7 +154,7 @@ func FuzzRegistryRequest(f *testing.F) {
 	allowed := regexp.MustCompile(`^registry/[0-9a-f]{32}/((blobs|manifests)/[0-9a-f]{64}|uploads/[0-9a-f-]{36})$|^records/[0-9a-f]{64}\.json$`)
 	f.Fuzz(func(t *testing.T, method, target string, body []byte) {
 		u, err := url.ParseRequestURI(target)
-		if err != nil || !strings.HasPrefix(u.Path, "/v2") {
+		if err != nil || u.Path != "/v2" && !strings.HasPrefix(u.Path, "/v2/") {
 			t.Skip()
 		}
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://cloud.example/", bytes.NewReader(body))

@@ -1,8 +1,10 @@
 package trust
 
 import (
+	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -288,6 +290,32 @@ func FuzzParse(f *testing.F) {
 		d := p.Evaluate(WebIdentity("arn:aws:iam::1:oidc-provider/x", GitHubIssuer, map[string]string{"sub": "repo:a/b:ref:c", "aud": "x"}))
 		if d.Allowed && d.Statement < 0 {
 			t.Fatalf("%+v", d)
+		}
+	})
+}
+
+// FuzzPattern: a pattern with wildcards matches what the regular expression of
+// the same meaning matches.
+func FuzzPattern(f *testing.F) {
+	for _, pair := range [][2]string{{"repo:acme/*", "repo:acme/agent"}, {"*a*b*", "xaxbx"}, {"a?c", "abc"}, {"**", ""}, {"?", "é"}, {"*ab", "aab"}, {"a*a", "a"}, {"[a]", "a"}} {
+		f.Add(pair[0], pair[1])
+	}
+	f.Fuzz(func(t *testing.T, text, s string) {
+		if !utf8.ValidString(text) || !utf8.ValidString(s) || len(text) > 200 || len(s) > 200 {
+			t.Skip() // neither policies nor claims are anything but UTF-8
+		}
+		p, ok := variables(nil).compile(text, true)
+		if !ok {
+			t.Fatalf("%q is no pattern", text)
+		}
+		quoted := regexp.QuoteMeta(text)
+		want := regexp.MustCompile(`^(?s:` + strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(quoted) + `)$`).MatchString(s)
+		if got := p.match(s); got != want {
+			t.Errorf("%q matches %q: %t, want %t", text, s, got, want)
+		}
+		literal, _ := variables(nil).compile(text, false)
+		if literal.match(s) != (text == s) {
+			t.Errorf("%q as a text matches %q: %t", text, s, literal.match(s))
 		}
 	})
 }
