@@ -221,6 +221,9 @@ func edit(live Document, settings json.RawMessage, imageURI string) (body Docume
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the live configuration: %w", err)
 	}
+	if _, err := parseObject(settings); err != nil && present(settings) {
+		return nil, nil, fmt.Errorf("reading the settings: %w", err) // anything else would replace the whole configuration
+	}
 	body = o.without(responseOnly()...).raw()
 	uri, _ := json.Marshal(imageURI) // a string always encodes
 	for _, patch := range []json.RawMessage{
