@@ -481,6 +481,7 @@ func FuzzFailure(f *testing.F) {
 func FuzzSetBody(f *testing.F) {
 	f.Add([]byte(`{"a":1.50,"b":"<\u00e9>","clientToken":"another","c":{"d":[1e5,12345678901234567890]}}`), "token")
 	f.Add([]byte(`{"ClientToken":"x"}`), "")
+	f.Add([]byte(`{"clientToken":"x"}`), "")
 	f.Add([]byte(`null`), "x")
 	f.Fuzz(func(t *testing.T, body []byte, token string) {
 		r := &request{operation: "UpdateAgentRuntime", header: http.Header{}}

@@ -199,6 +199,8 @@ func FuzzInvocation(f *testing.F) {
 	f.Add("agent-0123456789", "111122223333", "", "")
 	f.Add("arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/agent-0123456789/runtime-endpoint/x", "1", "a/b", "short")
 	f.Add("arn:aws:ecr:a:b:c", "", "", "")
+	f.Add("agent", "111122223333", "", "")
+	f.Add("arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/../agent-0123456789", "", "", "")
 	id, name := regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}$`), regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`)
 	f.Fuzz(func(t *testing.T, runtime, account, qualifier, session string) {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
@@ -348,6 +350,8 @@ func FuzzParameterName(f *testing.F) {
 func FuzzPageTokens(f *testing.F) {
 	for _, token := range []string{"", "AA", "Yg", "%%%", "MTA", "LTE", "djE"} {
 		f.Add(token, 2)
+		f.Add(token, 0)
+		f.Add(token, -1)
 	}
 	keys := []string{"a", "b", "c"}
 	f.Fuzz(func(t *testing.T, token string, size int) {

@@ -116,6 +116,7 @@ func received(t *testing.T, wire, body []byte) *call {
 func FuzzSignedHeaders(f *testing.F) {
 	f.Add("Credential=AKIA/20261123/us-east-1/sts/aws4_request, SignedHeaders=host;x-amz-date;x-amz-test, Signature=00", "x-amz-test")
 	f.Add("Credential=AKIA/20261123/us-east-1/sts/aws4_request,SignedHeaders=host;x-amz-date,Signature=00,SignedHeaders=host", "X-Amz-Security-Token")
+	f.Add("Credential=AKIA/20261123/us-east-1/sts/aws4_request, SignedHeaders=host;x-amz-date, Signature=00", "X-Amz-Security-Token")
 	f.Add("Credential=a/b/c/d/aws4_request, SignedHeaders=;;, Signature==", "host")
 	at := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, parts, header string) {
