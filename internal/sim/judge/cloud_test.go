@@ -106,6 +106,15 @@ func (c *cloud) repository(name string, mutability types.ImageTagMutability) {
 	}
 }
 
+// mountBlobs turns cross-repository mounts on; ECR's accounts have them off.
+func (c *cloud) mountBlobs() {
+	c.t.Helper()
+	in := &ecr.PutAccountSettingInput{Name: aws.String("BLOB_MOUNTING"), Value: aws.String("ENABLED")}
+	if _, err := c.ecr.PutAccountSetting(c.t.Context(), in); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // password is what `aws ecr get-login-password` prints.
 func (c *cloud) password() string {
 	c.t.Helper()

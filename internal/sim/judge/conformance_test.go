@@ -68,6 +68,7 @@ func judgeConformance(c *cloud, path string) (v verdict, areas map[string]string
 	p := program{dir: c.t.TempDir(), env: conformanceConfig()}
 	c.repository(p.env["OCI_REPO1"], "")
 	c.repository(p.env["OCI_REPO2"], "")
+	c.mountBlobs()
 	p.env["OCI_REGISTRY"], p.env["OCI_PASSWORD"] = c.host, c.password()
 	_, messages, err := p.run(c.t, path) // it ends with 1 where a case fails: the report says which
 	report, readErr := os.ReadFile(filepath.Join(p.dir, "results", "junit.xml"))

@@ -44,7 +44,7 @@ var agentProgram = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "agent")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", file, "../sandbox/testdata/agent")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", file, "../testdata/agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the agent: %w\n%s", err, out)

@@ -88,15 +88,21 @@ func everyOperation(t *testing.T, calls []sdkCall) {
 	for _, call := range calls {
 		called[call.Service+" "+call.Operation] = true
 	}
-	served := operations(t)
-	for _, name := range served {
-		if !called[name] {
+	for _, name := range operations(t) {
+		if !called[name] && ofNoSDK()[name] == "" {
 			t.Errorf("the cloud serves %s, and the JavaScript SDK does not judge it: add it to %s", name, jsDir)
 		}
 		delete(called, name)
 	}
 	for name := range called {
 		t.Errorf("the JavaScript SDK calls %s, which docs/local-cloud.md does not list", name)
+	}
+}
+
+// ofNoSDK are the operations that no SDK can call, and why.
+func ofNoSDK() map[string]string {
+	return map[string]string{
+		"AgentCore GetRuntimeProtectedResourceMetadata": "it is for callers who have no token yet; AWS documents it as a plain GET",
 	}
 }
 

@@ -13,6 +13,7 @@ export default async function agentcore(env) {
   const runtime = await runtimes(core, env.JUDGE_IMAGE);
   await endpoints(core, runtime.agentRuntimeId);
   await invocations(new Judge('AgentCore', data, data.BedrockAgentCoreClient), runtime);
+  await agentCard(core, new Judge('AgentCore', data, data.BedrockAgentCoreClient), env.JUDGE_IMAGE);
   await logs(new Judge('CloudWatch Logs', logsSDK, logsSDK.CloudWatchLogsClient), runtime.agentRuntimeId);
   await deletions(core, runtime.agentRuntimeId);
 }
@@ -27,7 +28,7 @@ const configuration = (containerUri) => ({
     capacityProviderArn: `arn:aws:bedrock-agentcore:us-east-1:${account}:capacity-provider/judge`,
   },
   description: 'judged',
-  environmentVariables: { REVISION: 'one' },
+  environmentVariables: { PROTOCOL: 'HTTP' },
   lifecycleConfiguration: { idleRuntimeSessionTimeout: 600, maxLifetime: 7200 },
   protocolConfiguration: { serverProtocol: 'HTTP' },
 });
@@ -70,7 +71,7 @@ async function runtimes(core, image) {
     {
       agentRuntimeId,
       ...settings,
-      environmentVariables: { REVISION: 'two' },
+      environmentVariables: { PROTOCOL: 'HTTP', REVISION: 'two' },
       metadataConfiguration: { requireMMDSV2: true },
     },
     { ...changed, agentRuntimeVersion: '2', status: 'UPDATING', lastUpdatedAt: Date },
@@ -85,7 +86,7 @@ async function runtimes(core, image) {
   await core.ok(
     'GetAgentRuntime',
     { agentRuntimeId, agentRuntimeVersion: '1' },
-    { agentRuntimeVersion: '1', environmentVariables: { REVISION: 'one' } },
+    { agentRuntimeVersion: '1', environmentVariables: { PROTOCOL: 'HTTP', REVISION: undefined } },
   );
   const item = {
     agentRuntimeArn,
@@ -183,7 +184,7 @@ async function invocations(core, { agentRuntimeArn, agentRuntimeId }) {
   core.report(
     'InvokeAgentRuntime',
     "the agent's answer",
-    answer.revision === 'two' && answer.session === session ? '' : `it is ${JSON.stringify(answer)}`,
+    answer.calls === 1 && answer.session === session ? '' : `it is ${JSON.stringify(answer)}`,
   );
   const stream = await core.ok(
     'InvokeAgentRuntime',
@@ -212,19 +213,45 @@ async function invocations(core, { agentRuntimeArn, agentRuntimeId }) {
   await core.refused('StopRuntimeSession', { agentRuntimeArn, runtimeSessionId: session }, 'ResourceNotFoundException');
 }
 
+// agentCard is that of a runtime of its own, which speaks A2A.
+async function agentCard(core, calls, image) {
+  const { agentRuntimeArn, agentRuntimeId } = await core.ok(
+    'CreateAgentRuntime',
+    {
+      ...configuration(image),
+      agentRuntimeName: 'carded',
+      environmentVariables: { PROTOCOL: 'A2A' },
+      protocolConfiguration: { serverProtocol: 'A2A' },
+    },
+    { agentRuntimeVersion: '1' },
+  );
+  await core.until(
+    'GetAgentRuntimeEndpoint',
+    { agentRuntimeId, endpointName: 'DEFAULT' },
+    { status: 'READY', liveVersion: '1' },
+  );
+  await calls.ok(
+    'GetAgentCard',
+    { agentRuntimeArn, runtimeSessionId: session },
+    { agentCard: { name: 'small' }, runtimeSessionId: session, statusCode: 200 },
+  );
+  await calls.refused('GetAgentCard', { agentRuntimeArn: agentRuntimeArn.slice(0, -1) + '_' }, 'ValidationException');
+  await calls.refused('GetAgentCard', { agentRuntimeArn, qualifier: 'none' }, 'ResourceNotFoundException');
+}
+
 async function logs(logs, agentRuntimeId) {
   const logGroupName = `/aws/bedrock-agentcore/runtimes/${agentRuntimeId}-DEFAULT`;
-  await logs.until('FilterLogEvents', { logGroupName, filterPattern: '"agent starts"' }, { events: [{}] });
+  await logs.until('FilterLogEvents', { logGroupName, filterPattern: '"handler fails"' }, { events: [{}] });
   await logs.ok(
     'FilterLogEvents',
-    { logGroupName, filterPattern: '"agent starts"', startTime: Date.now() - 60_000 },
+    { logGroupName, filterPattern: '"handler fails"', startTime: Date.now() - 60_000 },
     {
       events: [
         {
           logStreamName: /\[runtime-logs/,
           timestamp: Number,
           ingestionTime: Number,
-          message: /^agent starts, revision two/,
+          message: /^the handler fails/,
           eventId: String,
         },
       ],

@@ -11,6 +11,8 @@ export default async function ecr(env) {
   const ecr = new Judge('ECR', sdk, sdk.ECRClient);
   await repositories(ecr);
   await images(ecr, env.JUDGE_IMAGE.split('@')[1]);
+  await layers(ecr);
+  await settings(ecr);
   await ecr.ok('DeleteRepository', { repositoryName: 'judge/one' }, { repository: { repositoryName: 'judge/one' } });
   await ecr.refused('DeleteRepository', { repositoryName: 'judge/one' }, 'RepositoryNotFoundException');
 }
@@ -156,6 +158,22 @@ async function images(ecr, imageDigest) {
       failures: [{ layerDigest: 'nonsense', failureCode: 'InvalidLayerDigest', failureReason: String }],
     },
   );
+  const { downloadUrl } = await ecr.ok(
+    'GetDownloadUrlForLayer',
+    { repositoryName, layerDigest: digest },
+    { layerDigest: digest, downloadUrl: /^https?:/ },
+  );
+  const content = Buffer.from(await (await fetch(downloadUrl)).arrayBuffer());
+  ecr.report(
+    'GetDownloadUrlForLayer',
+    'the layer',
+    sha256(content) === digest ? '' : `${content.length} bytes of ${sha256(content)}`,
+  );
+  await ecr.refused(
+    'GetDownloadUrlForLayer',
+    { repositoryName, layerDigest: sha256('none') },
+    'LayersNotFoundException',
+  );
   await ecr.refused('BatchCheckLayerAvailability', { repositoryName, layerDigests: [] }, 'InvalidParameterException');
   await ecr.ok(
     'BatchDeleteImage',
@@ -167,4 +185,34 @@ async function images(ecr, imageDigest) {
   );
   await ecr.refused('BatchDeleteImage', { repositoryName, imageIds: [] }, 'InvalidParameterException');
   await ecr.refused('DeleteRepository', { repositoryName }, 'RepositoryNotEmptyException');
+}
+
+// layers uploads one by API.
+async function layers(ecr) {
+  const repositoryName = 'judge/one';
+  const layer = Buffer.from('a layer');
+  const layerDigest = sha256(layer);
+  const { uploadId } = await ecr.ok('InitiateLayerUpload', { repositoryName }, { uploadId: String, partSize: Number });
+  await ecr.refused('InitiateLayerUpload', { repositoryName: 'none' }, 'RepositoryNotFoundException');
+  const upload = { repositoryName, uploadId };
+  const part = { ...upload, partFirstByte: 0, partLastByte: layer.length - 1, layerPartBlob: layer };
+  await ecr.refused('CompleteLayerUpload', { ...upload, layerDigests: [layerDigest] }, 'EmptyUploadException');
+  await ecr.ok('UploadLayerPart', part, { registryId, repositoryName, uploadId, lastByteReceived: layer.length - 1 });
+  await ecr.refused('UploadLayerPart', part, 'InvalidLayerPartException');
+  await ecr.refused('UploadLayerPart', { ...part, uploadId: sha256('none').slice(7, 43) }, 'UploadNotFoundException');
+  await ecr.ok(
+    'CompleteLayerUpload',
+    { ...upload, layerDigests: [layerDigest] },
+    { registryId, repositoryName, uploadId, layerDigest },
+  );
+  await ecr.refused('CompleteLayerUpload', { ...upload, layerDigests: [layerDigest] }, 'UploadNotFoundException');
+  await ecr.refused('GetDownloadUrlForLayer', { repositoryName, layerDigest }, 'LayerInaccessibleException');
+}
+
+async function settings(ecr) {
+  const name = 'BLOB_MOUNTING';
+  await ecr.ok('GetAccountSetting', { name }, { name, value: 'DISABLED' });
+  await ecr.refused('GetAccountSetting', { name: 'NONE' }, 'InvalidParameterException');
+  await ecr.ok('PutAccountSetting', { name, value: 'ENABLED' }, { name, value: 'ENABLED' });
+  await ecr.refused('PutAccountSetting', { name, value: 'on' }, 'ValidationException');
 }

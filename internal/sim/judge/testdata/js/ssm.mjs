@@ -70,6 +70,42 @@ export default async function ssm() {
   );
   await ssm.pages('GetParameterHistory', { Name }, 'Parameters', 2);
   await ssm.refused('GetParameterHistory', { Name: '/agent/dev/none' }, 'ParameterNotFound', /^/);
+  await ssm.ok(
+    'GetParametersByPath',
+    { Path: '/agent', Recursive: true },
+    {
+      Parameters: [
+        { Name: '/agent/dev/key', Type: 'SecureString' },
+        { Name, Value: 'two', LastModifiedDate: Date },
+      ],
+      NextToken: undefined,
+    },
+  );
+  await ssm.ok('GetParametersByPath', { Path: '/agent' }, { Parameters: [] });
+  await ssm.pages('GetParametersByPath', { Path: '/agent/dev' }, 'Parameters', 2);
+  await ssm.refused('GetParametersByPath', { Path: 'agent' }, 'ValidationException');
+  await ssm.ok(
+    'DescribeParameters',
+    {},
+    {
+      Parameters: [
+        { Name: '/agent/dev/key', Type: 'SecureString', KeyId: 'alias/aws/ssm' },
+        {
+          Name,
+          ARN: arn,
+          Type: 'String',
+          Version: 2,
+          LastModifiedDate: Date,
+          LastModifiedUser: String,
+          Tier: 'Standard',
+          DataType: 'text',
+          Policies: [],
+        },
+      ],
+    },
+  );
+  await ssm.pages('DescribeParameters', {}, 'Parameters', 2);
+  await ssm.refused('DescribeParameters', { MaxResults: 51 }, 'ValidationException');
   await ssm.ok('DeleteParameter', { Name }, {});
   await ssm.refused('DeleteParameter', { Name }, 'ParameterNotFound', /^/);
   await ssm.ok(
