@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,7 +219,7 @@ func TestThroughTheStore(t *testing.T) {
 					call[i] = arg
 				}
 			}
-			want := append(test.want, []string{"image", "save", "--output=FILE", "TAG"}, []string{"image", "rm", "TAG"})
+			want := slices.Concat(test.want, [][]string{{"image", "save", "--output=FILE", "TAG"}, {"image", "rm", "TAG"}})
 			if diff := cmp.Diff(want, got); diff != "" || !strings.HasPrefix(tag, "slipway-build:") {
 				t.Errorf("tag %s, calls (-want +got):\n%s", tag, diff)
 			}
