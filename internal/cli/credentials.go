@@ -154,7 +154,7 @@ func (a *app) grant(ctx context.Context, f credentialsFlags) (*grant, error) {
 		return nil, err
 	}
 	// The account's credentials are the same for each of its agents.
-	p, err := a.pick(file, selection{agent: file.Agents()[0].Name, environment: f.environment})
+	p, err := a.pick(file, selection{agent: file.Agents()[0].Name, environment: f.environment, login: true})
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (w *watcher) run(ctx context.Context, file *config.File, s selection, inter
 
 // open is app.deliverer, once for each environment.
 func (w *watcher) open(ctx context.Context, p *project) (*delivery.Deliverer, error) {
-	key := selection{p.target.Agent, p.target.Environment}
+	key := selection{agent: p.target.Agent, environment: p.target.Environment}
 	if d := w.deliverers[key]; d != nil {
 		return d, nil
 	}
@@ -110,7 +110,7 @@ func (w *watcher) keep(key selection, d *delivery.Deliverer) {
 // forget has environments that could not be read log in again.
 func (w *watcher) forget(rows []environmentStatus) {
 	for _, r := range rows {
-		if login := w.logins[selection{r.Agent, r.Environment}]; login != nil && r.Error != nil {
+		if login := w.logins[selection{agent: r.Agent, environment: r.Environment}]; login != nil && r.Error != nil {
 			login.caller = nil
 		}
 	}

@@ -52,7 +52,7 @@ func watchFor(t *testing.T, q *quiet, limit, interval time.Duration, view func(*
 	a.ui = newUI(a)
 	w := &watcher{app: a, logins: map[selection]*keptLogin{}, deliverers: map[selection]*delivery.Deliverer{}, now: time.Now}
 	open := func(ctx context.Context, p *project) (*delivery.Deliverer, error) {
-		key := selection{p.target.Agent, p.target.Environment}
+		key := selection{agent: p.target.Agent, environment: p.target.Environment}
 		if w.deliverers[key] == nil {
 			w.keep(key, &delivery.Deliverer{Target: p.target, Login: q, Parameters: q})
 		}

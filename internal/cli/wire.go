@@ -25,6 +25,7 @@ import (
 // selection is which agent and environment a command is about.
 type selection struct {
 	agent, environment string
+	login              bool // the environment alone matters, to log in there
 }
 
 func selectionFlags(cmd *cobra.Command, s *selection) {
@@ -85,7 +86,7 @@ func (a *app) pick(file *config.File, s selection) (*project, error) {
 	if s.agent == "" {
 		s.agent = a.Getenv("SLIPWAY_AGENT")
 	}
-	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region}
+	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region, Login: s.login}
 	file, err := a.resolve(file, choice, nil)
 	if err != nil {
 		return nil, err

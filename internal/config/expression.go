@@ -76,6 +76,9 @@ func split(text string) (parts []part, message, hint string) {
 	return append(parts, part{text: literal.String() + text}), "", ""
 }
 
+// Literal is a text as a value of slipway.yaml has it: without expressions.
+func Literal(text string) string { return strings.ReplaceAll(text, "${", "$${") }
+
 // fault says why a reference can't be one.
 func (e reference) fault() (message, hint string) {
 	switch {

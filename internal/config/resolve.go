@@ -57,6 +57,9 @@ func (f *File) Resolve(s Selection, lookup Lookup) (*File, error) {
 	if _, err := f.Environment(s.Environment); err != nil {
 		return nil, err
 	}
+	if s.Login {
+		return f.resolve("", s.Environment, lookup)
+	}
 	return f.resolve(a.Name, s.Environment, lookup)
 }
 

@@ -188,6 +188,33 @@ func TestResolveAsksForNoMore(t *testing.T) {
 	}
 }
 
+// TestResolveForLogin: to log in, no agent's values are needed.
+func TestResolveForLogin(t *testing.T) {
+	s := Selection{Environment: "dev", Login: true}
+	f, err := goodExpressions(t).Resolve(s, Lookup{Env: func(name string) string {
+		if name == "TEAM" || name == "PYTHON" {
+			t.Errorf("it asks for %s", name)
+		}
+		return testVariables(name)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target, err := f.Target(s, testVariables); err != nil || target.Account != "111122223333" {
+		t.Errorf("%+v, %v", target, err)
+	}
+}
+
+// TestLiteral: what is written as a literal is read as it was.
+func TestLiteral(t *testing.T) {
+	for _, text := range []string{"", "$", "${HOME}", "$${HOME}", "$$${env:A}", "${{ github.sha }}", "a${ssm:/x}${", "${${"} {
+		parts, message, _ := split(Literal(text))
+		if len(parts) != 1 || parts[0].text != text || message != "" {
+			t.Errorf("%q is read as %+v, %s", text, parts, message)
+		}
+	}
+}
+
 // TestUnknownAccounts: an account that only another job knows may be any, so
 // latest is left to the environment that comes first.
 func TestUnknownAccounts(t *testing.T) {

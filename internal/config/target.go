@@ -25,6 +25,9 @@ type Selection struct {
 	Agent       string // "" where the file has one
 	Environment string
 	Region      string // worth more than AWS_REGION and the file
+	// Login says that only the environment matters, to log in there: the
+	// agent's own expressions keep their places.
+	Login bool
 }
 
 // Target is one agent in one environment, with the process environment's

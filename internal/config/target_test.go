@@ -355,11 +355,11 @@ func TestUnknownNames(t *testing.T) {
 		selection  Selection
 		want, hint string
 	}{
-		{Selection{"customerServiceAgent", "pord", ""}, `there is no environment "pord"; slipway.yaml has dev, stg and prd`, "did you mean prd?"},
-		{Selection{"customerServiceAgent", "", ""}, `no environment is named; slipway.yaml has dev, stg and prd`, "name one with --env"},
-		{Selection{"customerserviceagent", "dev", ""}, `there is no agent "customerserviceagent"; slipway.yaml has customerServiceAgent and triageAgent`, "did you mean customerServiceAgent?"},
-		{Selection{"", "dev", ""}, `no agent is named; slipway.yaml has customerServiceAgent and triageAgent`, "name one with --agent"},
-		{Selection{"zebra", "dev", ""}, `there is no agent "zebra"; slipway.yaml has customerServiceAgent and triageAgent`, ""},
+		{Selection{Agent: "customerServiceAgent", Environment: "pord"}, `there is no environment "pord"; slipway.yaml has dev, stg and prd`, "did you mean prd?"},
+		{Selection{Agent: "customerServiceAgent", Environment: ""}, `no environment is named; slipway.yaml has dev, stg and prd`, "name one with --env"},
+		{Selection{Agent: "customerserviceagent", Environment: "dev"}, `there is no agent "customerserviceagent"; slipway.yaml has customerServiceAgent and triageAgent`, "did you mean customerServiceAgent?"},
+		{Selection{Agent: "", Environment: "dev"}, `no agent is named; slipway.yaml has customerServiceAgent and triageAgent`, "name one with --agent"},
+		{Selection{Agent: "zebra", Environment: "dev"}, `there is no agent "zebra"; slipway.yaml has customerServiceAgent and triageAgent`, ""},
 	}
 	for _, test := range tests {
 		_, err := f.Target(test.selection, nil)

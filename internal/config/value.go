@@ -63,6 +63,9 @@ func CheckValue(kind Value, text string) error {
 		if message, _ := pathProblem(text); message != "" {
 			return errors.New(message)
 		}
+		if strings.Contains(text, "${") {
+			return errors.New("must not hold ${, which begins an expression")
+		}
 	}
 	return nil
 }

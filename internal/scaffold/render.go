@@ -111,7 +111,7 @@ func build(a Agent) []string {
 	if len(a.Args) > 0 {
 		var args []string
 		for _, key := range slices.Sorted(maps.Keys(a.Args)) {
-			args = append(args, scalar(key)+": "+quoted(a.Args[key]))
+			args = append(args, scalar(key)+": "+quoted(config.Literal(a.Args[key])))
 		}
 		members = append(members, "args: {"+strings.Join(args, ", ")+"}")
 	}
