@@ -73,28 +73,37 @@ func (c *Cloud) putAccountSetting(k *call) (any, error) {
 	return map[string]any{"name": in.Name, "value": in.Value}, nil
 }
 
+// mountSource is the repository that layers may be mounted from, or nil.
+func (c *Cloud) mountSource(x *exchange, from string) *repository {
+	if c.setting(x.registry, blobMounting) != "ENABLED" || checkRepositoryName(from) != nil ||
+		c.mayUseRepository(x.principal, x.registry, "GetDownloadUrlForLayer", from) != nil {
+		return nil
+	}
+	source, err := c.loadRepository(x.registry, from)
+	if err != nil {
+		return nil
+	}
+	return source
+}
+
 // mount puts a layer of another repository of the registry into r, where the
 // account has that turned on and the caller may read it there. If not, the
 // layer has to be uploaded: that is no error.
 func (c *Cloud) mount(x *exchange, r *repository, digest, from string) (bool, error) {
-	if c.setting(x.registry, blobMounting) != "ENABLED" || !digestPattern.MatchString(digest) || checkRepositoryName(from) != nil ||
-		c.mayUseRepository(x.principal, x.registry, "GetDownloadUrlForLayer", from) != nil {
-		return false, nil
-	}
-	source, err := c.loadRepository(x.registry, from)
-	if err != nil {
+	source := c.mountSource(x, from)
+	if source == nil || !digestPattern.MatchString(digest) {
 		return false, nil
 	}
 	target := c.blobPath(r, digest)
 	if err := c.disk.before("link", target); err != nil {
 		return false, err
 	}
-	err = os.Link(c.blobPath(source, digest), target)
+	err := os.Link(c.blobPath(source, digest), target)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return true, nil
 	case err != nil:
-		return false, nil // it is not there, or this file system has no links
+		return false, nil //nolint:nilerr // it is not there, or this file system has no links: it is uploaded
 	}
 	return true, c.disk.syncDir(filepath.Dir(target))
 }

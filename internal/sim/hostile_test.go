@@ -82,8 +82,8 @@ func TestSlowBodies(t *testing.T) {
 // TestSlowReaders: an answer that nobody takes comes to an end.
 func TestSlowReaders(t *testing.T) {
 	h := impatientHub(t)
-	blob, digest := make([]byte, 64<<20), ""
-	digest = digestOf(blob)
+	blob := make([]byte, 64<<20)
+	digest := digestOf(blob)
 	h.want(h.do("POST", "/blobs/uploads/?digest="+digest, bytes.NewReader(blob)), 201, "")
 	h.line("GET /v2/team/agent/blobs/" + digest + " HTTP/1.1\r\nHost: x\r\n" + h.basic() + "\r\n")
 	eventually(t, "the answer comes to an end", func() bool {

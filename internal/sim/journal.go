@@ -81,11 +81,11 @@ func (j *journal) add(call Call) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	line := append(raw, '\n')
+	raw = append(raw, '\n')
 	if j.torn {
-		line = append([]byte{'\n'}, line...)
+		raw = append([]byte{'\n'}, raw...)
 	}
-	n, err := j.file.Write(line)
+	n, err := j.file.Write(raw)
 	j.torn = err != nil && (j.torn || n > 0)
 }
 
