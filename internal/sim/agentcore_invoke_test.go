@@ -225,7 +225,6 @@ func TestTagsAreResolvedOnce(t *testing.T) {
 func TestInvokeFailures(t *testing.T) {
 	f := newFleet(t)
 	f.push("one", agentImage(t))
-	f.cloud.agentcore.sessions.limit = 2 * time.Second
 	id, arn := f.deploy(nil)
 	_, err := f.invoke(arn, "a", `{"do":"fail"}`)
 	wantFault(t, err, "RuntimeClientError", 424, "Received error (500) from runtime. Please check your CloudWatch logs for more information.")
@@ -235,6 +234,7 @@ func TestInvokeFailures(t *testing.T) {
 	f.must(arn, "a", `{}`) // the session's next call starts the agent again
 
 	const text = "Runtime initialization time exceeded. Please make sure that initialization completes in 30s."
+	f.cloud.agentcore.sessions.limit = 2 * time.Second // from here on nothing gets healthy
 	for _, mode := range []string{"crash", "unhealthy"} {
 		f.redeploy(id, func(in *bedrockagentcorecontrol.UpdateAgentRuntimeInput) {
 			in.EnvironmentVariables = map[string]string{"MODE": mode}

@@ -192,7 +192,6 @@ func TestProtocolPlaces(t *testing.T) {
 // protocol tells errors; with MCP and AG-UI the status is 200.
 func TestFailuresInTheProtocolsWords(t *testing.T) {
 	f := newSmallFleet(t)
-	f.cloud.agentcore.sessions.limit = 2 * time.Second
 	const rpc = `{"jsonrpc":"2.0","id":7,"method":"initialize"}`
 	initial := "Runtime initialization time exceeded. Please make sure that initialization completes in 30s."
 	for _, test := range []struct {
@@ -214,6 +213,10 @@ func TestFailuresInTheProtocolsWords(t *testing.T) {
 		{"AG-UI: 422", "AGUI", nil, `{}`, 200, `data: {"code":"AGENT_ERROR","message":"Received error (422) from runtime`},
 	} {
 		arn := f.small(test.protocol, test.env, nil)
+		f.cloud.agentcore.sessions.limit = 0
+		if test.env["PORT"] != "" || test.env["BEHAVIOUR"] == "unhealthy" { // nobody will ever answer
+			f.cloud.agentcore.sessions.limit = time.Second
+		}
 		r := f.signedPost(arn, test.payload)
 		status, body := send(t, r)
 		if status != test.status || !strings.Contains(string(body), test.body) {
