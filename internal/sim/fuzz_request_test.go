@@ -282,8 +282,10 @@ func FuzzOperations(f *testing.F) {
 		`{"repositoryName":"team/agent","imageManifest":"{}","imageTag":"x"}`, `{"logGroupNamePrefix":"/","limit":1}`,
 		"RoleName=a&AssumeRolePolicyDocument=%7B%7D&Path=/&MaxItems=1&Marker=a", "Url=https://a.example&ClientIDList.member.1=a&OpenIDConnectProviderArn=arn:aws:iam::111122223333:oidc-provider/a.example",
 		"RoleArn=arn:aws:iam::111122223333:role/x&RoleSessionName=ab&WebIdentityToken=e30.e30.AA&DurationSeconds=900"} {
-		for n := range fuzzOperations(c) {
-			f.Add(uint8(n), []byte(body))
+		for n, op := range fuzzOperations(c) {
+			if (op.protocol == json11) == strings.HasPrefix(body, "{") {
+				f.Add(uint8(n), []byte(body))
+			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, n uint8, body []byte) {
