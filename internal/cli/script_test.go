@@ -259,6 +259,7 @@ func cmdSettle(ts *testscript.TestScript, _ bool, args []string) {
 	settle, err := time.ParseDuration(args[0])
 	ts.Check(err)
 	ts.Check(w.cloud.stop())
+	http.DefaultClient.CloseIdleConnections() // they led to the cloud that is no more
 	listen := strings.TrimPrefix(w.cloud.address, "http://")
 	again, err := w.startCloud(context.Background(), w.cloud.Dir, listen, settle, func(string) {})
 	ts.Check(err)

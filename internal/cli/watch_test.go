@@ -89,7 +89,7 @@ func TestWatch(t *testing.T) {
 		{"as JSON too", quiet{}, inJSON, `{"schema":"slipway.status/v1"`, 1, 12, 1},
 		{"a session that ends is replaced before it does", quiet{lasts: beforeExpiry + 30*time.Second}, inBlocks, "dev", 1, 12, 2},
 		{"a refusal is shown, and what comes after it", quiet{refuse: throttled}, inBlocks, "ThrottlingException", 4, 8, 4},
-		{"what is refused for good is shown once, and asked for ever more seldom", quiet{refuse: func(int) error { return throttled(0) }}, inJSON, "throttl", 1, 3, 3},
+		{"what is refused for good is shown once, and asked for ever more seldom", quiet{refuse: func(int) error { return throttled(0) }}, inJSON, "ThrottlingException", 1, 3, 3},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -46,7 +46,8 @@ type runtimeFacts struct {
 func readFacts(doc Document) (runtimeFacts, error) {
 	var f runtimeFacts
 	exact, err := named(doc, "agentRuntimeArn", "agentRuntimeId", "agentRuntimeName", "agentRuntimeVersion", "status", "failureReason", "roleArn",
-		"agentRuntimeArtifact.containerConfiguration.containerUri", "capacityProviderConfiguration", "authorizerConfiguration")
+		"agentRuntimeArtifact.containerConfiguration.containerUri", "capacityProviderConfiguration", "authorizerConfiguration",
+		"protocolConfiguration.serverProtocol")
 	if err == nil {
 		err = json.Unmarshal(exact, &f)
 	}

@@ -20,7 +20,7 @@ type hit struct {
 	whole  *cutAnswer // the answer that is cut when it is whole
 }
 
-func (h *hit) is(effect string) bool { return h.fault != nil && h.fault.Effect == effect }
+func (h *hit) is(effect string) bool { return h != nil && h.fault != nil && h.fault.Effect == effect }
 
 // mark names the faults for the journal.
 func (h *hit) mark() string { return strings.Join(h.marks, ", ") }
