@@ -31,7 +31,7 @@ func TestManyAtOnce(t *testing.T) {
 // that the runs meet elsewhere.
 func (w *knockWorld) delays(t *testing.T, seed uint64) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+	r := rand.New(rand.NewPCG(seed, 1))
 	calls := []string{opParam, opPut, opDelete, opGet, opEndpoint, opUpdate, opInvoke, opResolve, opManifest, opLogin}
 	for range 4 {
 		w.setFault(t, fmt.Sprintf("%s --latency %dms --skip %d --times 3", calls[r.IntN(len(calls))], 1+r.IntN(150), r.IntN(4)))

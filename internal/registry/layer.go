@@ -71,10 +71,10 @@ func (s *sentReader) Read(p []byte) (int, error) {
 		err = s.end()
 	}
 	s.layer.count.set(s.layer.desc, min(s.sent, s.layer.desc.Size))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return n, &sourceError{fmt.Errorf("reading the image to push: %w", err)}
 	}
-	if err == io.EOF || s.sent >= s.layer.desc.Size {
+	if errors.Is(err, io.EOF) || s.sent >= s.layer.desc.Size {
 		if bad := s.check(); bad != nil {
 			return 0, bad // without its last bytes no upload is taken for whole
 		}

@@ -61,7 +61,7 @@ func (d disk) keep(f *os.File, path string) error {
 		err = d.before("rename", path)
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path) //nolint:gosec // names of files are hashes, digests and ids that were checked
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, d.remove(f.Name()))
@@ -74,7 +74,7 @@ func (d disk) remove(path string) error {
 	if err := d.before("remove", path); err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // the same
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -85,7 +85,7 @@ func (d disk) syncDir(dir string) error {
 	if err := d.before("syncdir", dir); err != nil {
 		return fmt.Errorf("%w: %w", errUnsynced, err)
 	}
-	f, err := os.Open(dir) //nolint:gosec // the same
+	f, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnsynced, err)
 	}
