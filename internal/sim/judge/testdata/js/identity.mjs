@@ -229,7 +229,8 @@ async function deletions(iam) {
   await iam.ok('DeleteRole', { RoleName: 'deploy' }, {});
   await iam.refused('DeleteRole', { RoleName: 'deploy' }, 'NoSuchEntityException');
   await iam.ok('DeleteOpenIDConnectProvider', { OpenIDConnectProviderArn: providerArn }, {});
-  await iam.refused('DeleteOpenIDConnectProvider', { OpenIDConnectProviderArn: providerArn }, 'NoSuchEntityException');
+  await iam.ok('DeleteOpenIDConnectProvider', { OpenIDConnectProviderArn: providerArn }, {}); // idempotent, AWS says
+  await iam.refused('DeleteOpenIDConnectProvider', { OpenIDConnectProviderArn: 'arn:aws:iam' }, 'ValidationError');
 }
 
 // withoutKeys is somebody whose keys are not the cloud's.
