@@ -126,17 +126,9 @@ func TestAWSCLI(t *testing.T) {
 // newTestWorld is a cloud with the demo's repository and trust.
 func newTestWorld(t *testing.T) *demo {
 	t.Helper()
-	needs.Program(t, "go")
 	needs.Program(t, "git")
 	dir := t.TempDir()
-	executable, err := os.Executable() // TestMain makes this binary slipway, by its name
-	if err != nil {
-		t.Fatal(err)
-	}
-	slipway := filepath.Join(dir, "slipway")
-	if err := os.Symlink(executable, slipway); err != nil {
-		t.Fatal(err)
-	}
+	slipway := linkProgram(t, dir)
 	a := &app{System: System{Env: os.Environ(), Dir: dir, Executable: slipway, Out: io.Discard, Err: io.Discard}, output: "json"}
 	a.ui = newUI(a)
 	cloud, err := a.startCloud(t.Context(), filepath.Join(dir, "cloud"), "127.0.0.1:0", 100*time.Millisecond, func(line string) { t.Log(line) })

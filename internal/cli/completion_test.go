@@ -43,13 +43,7 @@ func completionCases() []completionCase {
 func completionProject(t *testing.T) (dir, path string) {
 	t.Helper()
 	dir, bin := t.TempDir(), t.TempDir()
-	executable, err := os.Executable() // TestMain makes this binary slipway, by its name
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(executable, filepath.Join(bin, "slipway")); err != nil {
-		t.Fatal(err)
-	}
+	linkProgram(t, bin)
 	const yaml = `version: 1
 region: us-east-1
 agents:

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,10 +40,51 @@ func update() bool {
 
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "rewrite golden files and generated docs")
-	testscript.Main(m, map[string]func(){"slipway": runMain})
+	testscript.Main(tidy{m}, map[string]func(){"slipway": runMain})
 }
 
-// runMain is main of cmd/slipway, for scripts and for sandboxes: this very
+// tidy removes the program that tests have built.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	defer func() { _ = os.RemoveAll(builtIn) }() // "" where none was built
+	return t.M.Run()
+}
+
+var builtIn string
+
+// program is cmd/slipway as users have it. This test binary can be slipway as
+// well, but where it has the race detector each start takes most of a second.
+var program = sync.OnceValues(func() (string, error) {
+	var err error
+	if builtIn, err = os.MkdirTemp("", "slipway-program-"); err != nil {
+		return "", err
+	}
+	name := filepath.Join(builtIn, "slipway")
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", name, "../../cmd/slipway").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return name, nil
+})
+
+// linkProgram puts the program into a directory, as slipway, and returns its
+// path there.
+func linkProgram(t *testing.T, dir string) string {
+	t.Helper()
+	needs.Program(t, "go")
+	built, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "slipway")
+	if err := os.Symlink(built, link); err != nil {
+		t.Fatal(err)
+	}
+	return link
+}
+
+// runMain is main of cmd/slipway, for scripts and their sandboxes: this very
 // test binary is the program.
 func runMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -80,6 +122,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, strings.TrimSpace(string(out)))
 			}
 			env.Setenv("TERM", "dumb")
+			env.Setenv("GORACE", os.Getenv("GORACE")) // CI says there that programs need not linger
 			env.Values[worldKey] = &scriptWorld{}
 			return nil
 		},
@@ -151,7 +194,7 @@ func cmdWorld(ts *testscript.TestScript, _ bool, _ []string) {
 
 func scriptEnviron(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GORACE"} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env
