@@ -247,7 +247,7 @@ func (d *demo) next(state string, stays bool) {
 	d.say(" deploy       change support/main.go, commit it, then")
 	d.say("              slipway local job --state ../cloud --repository acme/agents \\")
 	d.say("                --environment dev -- slipway deploy --env dev")
-	d.say(" your turn    write slipway.yaml in your repository: examples/, slipway schema")
+	d.say(" your turn    cd your-repository && slipway init")
 	if stays {
 		d.say("")
 		d.say("The cloud goes on serving. Ctrl-C ends it.")
