@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strings"
 
@@ -49,19 +48,12 @@ func (b *Buildctl) Build(ctx context.Context, req delivery.BuildRequest) (delive
 	return img, nil
 }
 
-// private refuses to send secrets over a network that anyone may listen to.
 func (b *Buildctl) private() error {
 	address := b.Address
 	if address == "" {
 		address = lookup(b.Env, "BUILDKIT_HOST")
 	}
-	hostPort, open := strings.CutPrefix(address, "tcp://")
-	if !open || b.TLS != "" || len(b.Secrets) == 0 || isLoopback(hostPort) {
-		return nil
-	}
-	return &delivery.Error{Kind: delivery.KindConfig, Op: opBuildKit,
-		Err:   fmt.Errorf("%s: %w", address, errSecretsInTheOpen),
-		Hints: []string{"set build.tls in slipway.yaml to a directory with ca.pem, cert.pem and key.pem"}}
+	return b.unheard(opBuildKit, address, b.TLS != "", "set build.tls in slipway.yaml to a directory with ca.pem, cert.pem and key.pem")
 }
 
 func isLoopback(hostPort string) bool {

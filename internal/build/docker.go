@@ -43,6 +43,9 @@ const opDocker = "building with docker"
 // daemon does not answer, KindConfig for what the docker at hand can't do.
 // Where ctx ends, docker is killed and ctx's error is returned.
 func (d *Docker) Build(ctx context.Context, req delivery.BuildRequest) (delivery.Image, error) {
+	if err := d.private(); err != nil {
+		return nil, err
+	}
 	o, err := d.begin(req, d.Env)
 	if err != nil {
 		return nil, err
@@ -53,6 +56,13 @@ func (d *Docker) Build(ctx context.Context, req delivery.BuildRequest) (delivery
 		return nil, err
 	}
 	return img, nil
+}
+
+// private looks at DOCKER_HOST, which counts before any context.
+func (d *Docker) private() error {
+	encrypted := lookup(d.Env, "DOCKER_TLS") != "" || lookup(d.Env, "DOCKER_TLS_VERIFY") != ""
+	return d.unheard(opDocker, lookup(d.Env, "DOCKER_HOST"), encrypted,
+		"set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or reach the daemon by ssh://")
 }
 
 func (d *Docker) build(ctx context.Context, o *order) (*spooled, error) {

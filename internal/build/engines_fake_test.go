@@ -287,7 +287,9 @@ func TestSecretsInTheOpen(t *testing.T) {
 	for address, refused := range map[string]bool{"tcp://build.example.com:1234": true, "tcp://192.0.2.1:1": true, "tcp://127.0.0.1:1": false,
 		"tcp://localhost:1": false, "tcp://[::1]:1": false, "unix:///x": false, "": false} {
 		d := full(t)
-		for _, b := range []*Buildctl{{Dockerfile: d, Address: address}, {Dockerfile: d, Env: []string{"BUILDKIT_HOST=" + address}}} {
+		docker := []string{"DOCKER_HOST=" + address}
+		for _, b := range []interface{ private() error }{&Buildctl{Dockerfile: d, Address: address},
+			&Buildctl{Dockerfile: d, Env: []string{"BUILDKIT_HOST=" + address}}, &Docker{Dockerfile: d, Env: docker}} {
 			if err := b.private(); (err != nil) != refused || refused && !errors.Is(err, errSecretsInTheOpen) {
 				t.Errorf("%q: %v, refused must be %v", address, err, refused)
 			}
@@ -295,6 +297,11 @@ func TestSecretsInTheOpen(t *testing.T) {
 		for _, b := range []*Buildctl{{Dockerfile: d, Address: address, TLS: "/tls"}, {Address: address}} {
 			if err := b.private(); err != nil {
 				t.Errorf("%q with %q and %d secrets: %v", address, b.TLS, len(b.Secrets), err)
+			}
+		}
+		for _, b := range []*Docker{{Dockerfile: d, Env: append(docker, "DOCKER_TLS_VERIFY=1")}, {Env: docker}} {
+			if err := b.private(); err != nil {
+				t.Errorf("%q with %d secrets: %v", address, len(b.Secrets), err)
 			}
 		}
 	}
@@ -441,12 +448,15 @@ func TestConvert(t *testing.T) {
 }
 
 func TestMask(t *testing.T) {
-	m := newMask([]string{"s3cr3t-value", "machine m.example password longer-word\nab\n", "x"})
+	m := newMask([]string{"s3cr3t-value", "machine m.example password longer-word\nab\n", "hunter2secret\n", "x"})
 	for text, want := range map[string]string{
 		"the token is s3cr3t-value.":               "the token is ***.",
 		"Basic czNjcjN0LXZhbHVl":                   "Basic ***",
 		"password=longer-word":                     "password=***",
 		"machine m.example password longer-word":   "***",
+		"czNjcjN0LXZhbHVl with no end":             "*** with no end",
+		"hidden as aHVudGVyMnNlY3JldAo= in a log":  "hidden as *** in a log",
+		"hunter2secret\nand more":                  "***\nand more",
 		"an x and ab are in every other word":      "an x and ab are in every other word",
 		"GET /?t=s3cr3t-value&u=s3cr3t-value HTTP": "GET /?t=***&u=*** HTTP",
 	} {

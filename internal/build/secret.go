@@ -106,9 +106,9 @@ func newMask(values []string) mask {
 	known := []string{"password", "username", "_password", "_authToken", "always-auth", "registry"}
 	var parts []string
 	for _, value := range values {
-		parts = append(parts, strings.TrimSpace(value))
+		parts = append(parts, value, strings.TrimSpace(value))
 		for line := range strings.Lines(value) {
-			parts = append(parts, strings.TrimSpace(line))
+			parts = append(parts, line, strings.TrimSpace(line))
 			for _, w := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n=:@\"'", r) }) {
 				if len(w) >= word && !slices.Contains(known, w) {
 					parts = append(parts, w)
@@ -118,8 +118,10 @@ func newMask(values []string) mask {
 	}
 	var forms []string
 	for _, p := range parts {
-		for _, form := range []string{p, base64.StdEncoding.EncodeToString([]byte(p)), url.QueryEscape(p)} {
-			if len(p) >= shortestMasked {
+		plain, inURL := base64.StdEncoding.EncodeToString([]byte(p)), base64.URLEncoding.EncodeToString([]byte(p))
+		for _, form := range []string{p, plain, strings.TrimRight(plain, "="), inURL, strings.TrimRight(inURL, "="), url.QueryEscape(p)} {
+			// A line's end is of a secret where it is encoded with it, not in what is told.
+			if len(p) >= shortestMasked && !strings.HasSuffix(form, "\n") {
 				forms = append(forms, form)
 			}
 		}
@@ -142,3 +144,13 @@ func (m mask) hide(text string) string {
 
 // errSecretsInTheOpen says that secrets would cross a network unencrypted.
 var errSecretsInTheOpen = errors.New("its secrets would cross the network unencrypted")
+
+// unheard refuses to send secrets over a network that anyone may listen to.
+func (d Dockerfile) unheard(op, address string, encrypted bool, hint string) error {
+	hostPort, open := strings.CutPrefix(address, "tcp://")
+	if !open || encrypted || len(d.Secrets) == 0 || isLoopback(hostPort) {
+		return nil
+	}
+	return &delivery.Error{Kind: delivery.KindConfig, Op: op, Err: fmt.Errorf("%s: %w", address, errSecretsInTheOpen),
+		Hints: []string{hint}}
+}
