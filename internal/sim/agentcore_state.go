@@ -69,7 +69,7 @@ type endpointRecord struct {
 
 // stuck is what a fault has done to a version or endpoint in the making.
 type stuck struct {
-	// By is the fault that keeps it in state for as long as it is set.
+	// By is the key of the fault that keeps it in state for as long as it is set.
 	By string `json:"stuck_by,omitempty"`
 	// Doom is why it will fail.
 	Doom  string `json:"doom,omitempty"`
@@ -84,7 +84,7 @@ func stuckBy(h *hit) stuck {
 	case failed(h.fault.State):
 		return stuck{Doom: h.fault.Message}
 	}
-	return stuck{By: h.fault.ID, state: h.fault.State}
+	return stuck{By: h.fault.key, state: h.fault.State}
 }
 
 // tokenRecord is what a clientToken has done.

@@ -47,13 +47,16 @@ type Fault struct {
 // it. Nothing of the cloud's own state depends on them.
 type faults struct {
 	mu   sync.Mutex
-	last int // the number in the newest id
+	last int    // the number in the newest id
+	run  string // tells this process's faults from an earlier one's
 	set  []*setFault
 }
 
 // setFault is a fault while it is set.
 type setFault struct {
 	Fault
+	// key names it in records, which outlive the process: ids begin again.
+	key     string
 	seen    int           // calls that matched
 	cleared chan struct{} // closed when it is no longer set
 }
@@ -66,9 +69,12 @@ func (c *Cloud) AddFault(f Fault) (Fault, error) {
 	}
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
+	if c.faults.run == "" {
+		c.faults.run = newID(8)
+	}
 	c.faults.last++
 	f.ID, f.Hits = "f"+strconv.Itoa(c.faults.last), 0
-	c.faults.set = append(c.faults.set, &setFault{Fault: f, cleared: make(chan struct{})})
+	c.faults.set = append(c.faults.set, &setFault{Fault: f, key: c.faults.run + " " + f.ID, cleared: make(chan struct{})})
 	return f, nil
 }
 
@@ -147,13 +153,13 @@ func (f *Fault) mark() string {
 
 // stuckState is the status that a fault holds something in, "" where it is no
 // longer set.
-func (c *Cloud) stuckState(id string) string {
-	if id == "" {
+func (c *Cloud) stuckState(key string) string {
+	if key == "" {
 		return ""
 	}
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
-	i := slices.IndexFunc(c.faults.set, func(f *setFault) bool { return f.ID == id })
+	i := slices.IndexFunc(c.faults.set, func(f *setFault) bool { return f.key == key })
 	if i < 0 {
 		return ""
 	}

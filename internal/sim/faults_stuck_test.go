@@ -40,6 +40,23 @@ func TestStuckRuntime(t *testing.T) {
 	}
 }
 
+// TestStuckByAnother: ids of faults begin again with each process, and what one
+// of an earlier process held is not held by another of the same id.
+func TestStuckByAnother(t *testing.T) {
+	a := newAgents(t)
+	a.push("one", platformImage(t, "arm64"))
+	id := *a.create("agent").AgentRuntimeId
+	a.settle()
+	held := mustFault(t, a.cloud, Fault{Service: "bedrock-agentcore", Operation: "UpdateAgentRuntime", Effect: EffectStuck, State: "REBALANCING"})
+	a.update(a.updateInput(id))
+	a.cloud.faults.last, a.cloud.faults.run, a.cloud.faults.set = 0, "", nil // as another process begins
+	other := mustFault(t, a.cloud, Fault{Service: "bedrock-agentcore", Operation: "UpdateAgentRuntime", Resource: "another", Effect: EffectStuck, State: "OTHER"})
+	a.settle()
+	if got := a.get(id); other != held || got.Status != types.AgentRuntimeStatusReady {
+		t.Errorf("%s after %s: the runtime is %s", other, held, got.Status)
+	}
+}
+
 // TestDoomedRuntime: a version that is to fail does so in its time, with the
 // reason, and stays failed when the fault is gone.
 func TestDoomedRuntime(t *testing.T) {

@@ -153,7 +153,7 @@ func checkKeySet(raw []byte) error {
 }
 
 // fetchable parses an address that may be fetched: https, or http on this
-// machine. An issuer elsewhere can't send the cloud to this machine.
+// machine. An issuer elsewhere can't name an address of this machine.
 func fetchable(address string, local bool) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil {
