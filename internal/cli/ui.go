@@ -40,7 +40,7 @@ type ui struct {
 
 	mu      sync.Mutex
 	pending bool     // a line that will be drawn over
-	secrets []string // what is never written, each before what stands for it
+	secrets []string // what is never written, the longest first
 	warned  []string // what was warned of
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/agentcore"
@@ -93,9 +94,19 @@ func (u *ui) conceal(secret string) {
 			continue
 		}
 		for _, form := range []string{text, inJSON(text, true), inJSON(text, false)} {
-			u.secrets = append(u.secrets, form, "(hidden)")
+			// GitHub's annotations escape a % in a line (actions/toolkit, escapeData).
+			u.secrets = append(u.secrets, form, strings.ReplaceAll(form, "%", "%25"))
 		}
 	}
+	// A Replacer takes the first that fits: one secret may begin with another.
+	slices.SortStableFunc(u.secrets, func(a, b string) int { return len(b) - len(a) })
+}
+
+// hidden is a text of others without the secrets that ui knows.
+func (u *ui) hidden(text string) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return string(u.redact([]byte(text)))
 }
 
 // inJSON is a text as it stands within a JSON string.
@@ -112,7 +123,11 @@ func (u *ui) redact(p []byte) []byte {
 	if len(u.secrets) == 0 {
 		return p
 	}
-	return []byte(strings.NewReplacer(u.secrets...).Replace(string(p)))
+	var pairs []string
+	for _, secret := range u.secrets {
+		pairs = append(pairs, secret, "(hidden)")
+	}
+	return []byte(strings.NewReplacer(pairs...).Replace(string(p)))
 }
 
 // redacting is a stream of the process without the secrets that ui knows. ui

@@ -35,6 +35,22 @@ func TestConceal(t *testing.T) {
 	}
 }
 
+// TestConcealLongest: a secret that begins with another is hidden whole, and so
+// is one as GitHub's annotations escape it.
+func TestConcealLongest(t *testing.T) {
+	var out bytes.Buffer
+	u := newUI(&app{System: System{Out: &out, Err: &out, Env: []string{"GITHUB_ACTIONS=true"}}})
+	u.conceal("secret-abc")
+	u.conceal("secret-abc-and-more-4711")
+	u.conceal("hunter%two%pass")
+	u.line("it said %s", "secret-abc-and-more-4711")
+	u.warn("it said %s", "hunter%two%pass")
+	u.fail(errors.New("it said hunter%two%pass"))
+	if said := out.String(); strings.Contains(said, "4711") || strings.Contains(said, "two") || !strings.Contains(said, "::warning") {
+		t.Errorf("got %s", said)
+	}
+}
+
 // TestOrigins: where a value comes from is as foreign as the value.
 func TestOrigins(t *testing.T) {
 	lines := changeLines([]delivery.Change{{Path: "environmentVariables.A", After: []byte(`"hush"`), Secret: true, Origin: "${env:A}\x1b[2J\n"}})

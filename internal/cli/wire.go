@@ -161,6 +161,7 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 		Elsewhere:  func(host, name string) delivery.Repository { return elsewhere(session, p.target.Region, host, name) },
 		Logs:       agentcore.NewLogs(session.Config(awsauth.Logs)),
 		Parameters: parameters,
+		Redact:     a.ui.hidden,
 		Observe:    (&progress{ui: a.ui, debug: a.debug}).observe,
 	}
 	if len(p.target.Unread) > 0 {

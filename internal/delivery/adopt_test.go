@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,7 +67,7 @@ func TestAdopt(t *testing.T) {
 				t.Fatal("there is no record")
 			}
 			got := Release{Revision: r.Revision, Digest: r.Digest, Image: r.Image, Version: r.Version, Verdict: r.Verdict, Adopted: r.Adopted}
-			if got != record {
+			if !reflect.DeepEqual(got, record) {
 				t.Errorf("recorded %+v\nwant %+v", got, record)
 			}
 		}

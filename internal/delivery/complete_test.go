@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -55,12 +57,46 @@ func TestComplete(t *testing.T) {
 			t.Errorf("again: %s, %v, %v", dep.Outcome, err, w.wrote())
 		}
 
+		// A literal in its place: what was hidden stays so.
+		plainly := testTarget()
+		plainly.Settings = Document(`{"environmentVariables":{"KEY":"open","LOG_LEVEL":"info"}}`)
+		d.Complete = func(context.Context) (Target, error) { return plainly, nil }
+		if plan, err = d.Plan(t.Context(), commit("a")); err != nil || len(plan.Changes) != 2 {
+			t.Fatalf("%+v, %v", plan, err)
+		}
+		for _, c := range plan.Changes {
+			if c.Secret != (c.Path == "environmentVariables.KEY") {
+				t.Errorf("%s: hidden is %v", c.Path, c.Secret)
+			}
+		}
+
 		w.ledger = nil
 		refused := &Error{Kind: KindConfig, Err: errors.New("slipway.yaml:1:1: ${ssm:/x} has no value")}
 		d.Complete = func(context.Context) (Target, error) { return Target{}, refused }
 		_, err = d.Deploy(t.Context(), commit("b"))
 		if !errors.Is(err, refused) || ExitCode(err) != 2 || len(w.wrote()) > 0 || w.counts["Build"] > 1 || o.told(Note, "hush") {
 			t.Errorf("got %v, %v", err, w.wrote())
+		}
+	})
+}
+
+// TestRedact: what others said is kept without the secrets that are known, in
+// no part either.
+func TestRedact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret := strings.Repeat("hush", 100)
+		w.verdicts[w.digestOf("b")] = Answer{Status: 200, Body: []byte("no pong, but " + secret)}
+		d, _ := w.deliverer("me")
+		d.Target.Verify.Contains = "pong!"
+		d.Redact = func(text string) string { return strings.ReplaceAll(text, secret, "(hidden)") }
+		if _, err := d.Deploy(t.Context(), commit("b")); ExitCode(err) != 4 && ExitCode(err) != 6 || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%v", err)
+		}
+		for name, value := range w.params {
+			if strings.Contains(fmt.Sprint(value), "hush") {
+				t.Errorf("%s holds %v", name, value)
+			}
 		}
 	})
 }

@@ -33,6 +33,9 @@ type Deliverer struct {
 	// the account itself. It is called with the session open, before anything
 	// else is read. If nil, the target is complete as it is.
 	Complete func(context.Context) (Target, error)
+	// Redact takes secrets out of what others said, before it is kept in a
+	// record or a lock. If nil, nothing is known to be secret.
+	Redact func(string) string
 	// Observe receives events as they happen. If nil, they are dropped.
 	Observe func(Event)
 	// Now is the clock. If nil, time.Now.

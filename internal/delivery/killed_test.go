@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strconv"
 	"sync"
 	"testing"
@@ -97,7 +98,7 @@ func TestKilledAnywhere(t *testing.T) {
 							if ExitCode(err) != story.exit && (!last || err != nil) {
 								t.Fatalf("run again: exit %d, %+v, %v", ExitCode(err), dep, err)
 							}
-							if got := w.end(t, "b"); got != want {
+							if got := w.end(t, "b"); !reflect.DeepEqual(got, want) {
 								t.Errorf("after %v:\n got %+v\nwant %+v", w.wrote(), got, want)
 							}
 							if len(w.versions) > versions+story.surplus+1 || story.exit == 0 && len(w.versions) > versions+story.surplus {

@@ -164,7 +164,7 @@ func (d *Deliverer) release(ctx context.Context, nonce string) {
 // leave marks the lock of an unfinished delivery, if it is still ours: it
 // holds nobody up, and tells the next deployer where things stand.
 func (d *Deliverer) leave(ctx context.Context, l Lock, where string) {
-	l.Left = excerpt([]byte(where)) // a parameter holds 4 KB
+	l.Left = d.quote(where) // a parameter holds 4 KB
 	err := d.onLock(ctx, l.Nonce, func(ctx context.Context) error { return d.putLock(ctx, l, true) })
 	if err != nil {
 		d.warn("the lock %s could not be marked: %v", d.Target.Parameter("lock"), err)

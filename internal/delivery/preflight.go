@@ -235,14 +235,22 @@ func (r *run) plan() error {
 	return err
 }
 
-// hide marks the changes of variables whose values came from elsewhere: what
-// slipway.yaml does not show, a diff of it does not either.
+// hide marks the changes of variables whose values come from elsewhere, or did
+// when the release that serves was made: what slipway.yaml does not show, a
+// diff of it does not either.
 func (r *run) hide(changes []Change) {
+	hidden := map[string]string{}
+	if r.release != nil {
+		for _, name := range r.release.Hidden {
+			hidden[join(variablesMember, name)] = ""
+		}
+	}
 	for name, origin := range r.Target.Origins {
-		for i, c := range changes {
-			if c.Path == join(variablesMember, name) {
-				changes[i].Secret, changes[i].Origin = true, origin
-			}
+		hidden[join(variablesMember, name)] = origin
+	}
+	for i, c := range changes {
+		if origin, ok := hidden[c.Path]; ok {
+			changes[i].Secret, changes[i].Origin = true, origin
 		}
 	}
 }

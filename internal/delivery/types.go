@@ -175,6 +175,9 @@ type Release struct {
 	// what its version names its image by.
 	Adopted string `json:"adopted,omitempty"`
 	Reason  string `json:"reason,omitempty"`
+	// Hidden names the environment variables whose values came from elsewhere
+	// (Target.Origins): what they were is not shown later either.
+	Hidden []string `json:"hidden,omitempty"`
 }
 
 // Pointer names a release from another one.

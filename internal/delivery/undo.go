@@ -110,7 +110,10 @@ func (r *run) recordReturn(ctx context.Context, version string, failed *Pointer,
 		return
 	}
 	back := Release{Revision: r.good.Revision, Digest: r.good.Digest, Image: r.good.Image, Version: version, Endpoint: r.Target.Serving(),
-		Verdict: r.verdict(), At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, Failed: failed, Reason: excerpt([]byte(cause.Error()))}
+		Verdict: r.verdict(), At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, Failed: failed, Reason: r.quote(cause.Error())}
+	if r.release != nil {
+		back.Hidden = r.release.Hidden
+	}
 	switch {
 	case r.release != nil && r.release.Version == r.good.Version:
 		back.Previous = r.release.Previous

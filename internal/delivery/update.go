@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -319,6 +321,7 @@ func (r *run) recordRelease(ctx context.Context) (bool, error) {
 		Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version,
 		Endpoint: r.Target.Serving(), Verdict: r.verdict(), Previous: r.before(),
 		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, OutOfOrder: r.Target.After != "", Dirty: r.opts.Source.Dirty,
+		Hidden: slices.Sorted(maps.Keys(r.Target.Origins)),
 	})
 }
 

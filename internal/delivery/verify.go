@@ -108,12 +108,21 @@ func (d *Deliverer) judge(protocol string, a Answer) error {
 		return &verifyError{reason}
 	}
 	if len(d.Target.Verify.Payload) == 0 && !answers(protocol, a.Body) {
-		return &verifyError{"its answer holds no JSON-RPC result: " + excerpt(a.Body)}
+		return &verifyError{"its answer holds no JSON-RPC result: " + d.quote(string(a.Body))}
 	}
 	if want := d.Target.Verify.Contains; want != "" && !bytes.Contains(a.Body, []byte(want)) {
-		return &verifyError{fmt.Sprintf("its answer does not contain %q: %s", want, excerpt(a.Body))}
+		return &verifyError{fmt.Sprintf("its answer does not contain %q: %s", want, d.quote(string(a.Body)))}
 	}
 	return nil
+}
+
+// quote is an excerpt of what others said, without the secrets that are known.
+// They are taken out before it is cut: half a secret is not known for one.
+func (d *Deliverer) quote(text string) string {
+	if d.Redact != nil {
+		text = d.Redact(text)
+	}
+	return excerpt([]byte(text))
 }
 
 func excerpt(body []byte) string {
