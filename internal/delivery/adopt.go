@@ -36,6 +36,11 @@ func parseImage(uri string) imageName {
 // at is the image with a digest in the same repository.
 func (n imageName) at(digest string) string { return n.registry + "/" + n.repository + "@" + digest }
 
+// owns says whether an image is in the target's repository.
+func (t Target) owns(n imageName) bool {
+	return n.registry == t.Registry && n.repository == t.Repository
+}
+
 // pointerTo names a version that no record names, nil where there is none. A
 // tag is followed to the digest that it names now: that AgentCore read the
 // same when it made the version can't be known (system: E8).
@@ -64,7 +69,7 @@ func (r *run) identify(ctx context.Context, p *Pointer, version runtimeFacts) er
 		r.found.unknown = "it runs no image"
 		return nil
 	}
-	images, own := r.Repository, name.registry == r.Target.Registry && name.repository == r.Target.Repository
+	images, own := r.Repository, r.Target.owns(name)
 	if !own {
 		if images = nil; r.Elsewhere != nil {
 			images = r.Elsewhere(name.registry, name.repository)

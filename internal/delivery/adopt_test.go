@@ -155,6 +155,62 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptByLatest: what was found comes back although it is not known what
+// latest named before, unless it is by latest that its version names its image.
+func TestAdoptByLatest(t *testing.T) {
+	found := func(uri string) func(t *testing.T, w *world) {
+		return func(_ *testing.T, w *world) {
+			w.bad("b")
+			w.tags["stable"] = w.tags[latestTag]
+			w.runsImage(uri)
+		}
+	}
+	back := func(image string) func(t *testing.T, o *outcome) {
+		return func(t *testing.T, o *outcome) {
+			t.Helper()
+			if o.liveImage() != image || o.lock(t) != nil {
+				t.Errorf("version %d names %s, want %s; lock %+v", len(o.versions), o.liveImage(), image, o.lock(t))
+			}
+			if o.tags[latestTag] != o.digestOf("b") || !o.watch.told(Warning, "is left where it is") {
+				t.Errorf("latest names %s, and nobody is told", o.tags[latestTag])
+			}
+		}
+	}
+	own, other := testRegistry+"/helper/runtime", otherRegistry+"/shared/agent"
+	digest := newImage("linux", "arm64", rev("0")).digest
+	unreadable := elsewhere(refusing{remote(ErrDenied, 403, "DENIED")})
+	readable := func(d *Deliverer) { elsewhere(d.Repository)(d) }
+	for _, test := range []struct {
+		trial
+		elsewhere func(d *Deliverer)
+	}{
+		{trial{name: "of another repository", world: found(other + ":stable"), exit: 4, kind: KindRolledBack, after: back(other + "@" + digest)}, readable},
+		{trial{name: "of one that can't be read", world: found(other + ":stable"), exit: 4, kind: KindRolledBack, after: back(other + ":stable")}, unreadable},
+		{trial{name: "by a tag that is gone", world: found(own + ":gone"), exit: 4, kind: KindRolledBack, after: back(own + ":gone")}, unreadable},
+		{trial{name: "by a digest, and the tag is denied", world: func(t *testing.T, w *world) {
+			found(own+"@"+digest)(t, w)
+			w.before["Tag"] = func(_ context.Context, n int) error {
+				if n > 1 {
+					return remote(ErrDenied, 403, "AccessDeniedException")
+				}
+				return nil
+			}
+		}, exit: 4, kind: KindRolledBack, after: back(own + "@" + digest)}, unreadable},
+		{trial{name: "by latest, which was gone", world: func(t *testing.T, w *world) {
+			found(own+":latest")(t, w)
+			delete(w.tags, latestTag)
+		}, exit: 6, kind: KindPerson, says: []string{"which digest latest named before is not known", "DEFAULT serves version 2"},
+			writes: []string{putLock, pushOf("b"), tagLatest, "Update", putLock}}, unreadable},
+	} {
+		test.opts = deployB
+		test.alter = func(d *Deliverer) {
+			d.Target.Reference = ByLatest
+			test.elsewhere(d)
+		}
+		test.run(t)
+	}
+}
+
 // TestAdoptPlan: a plan says what is recorded and how sure that is, and
 // writes nothing.
 func TestAdoptPlan(t *testing.T) {

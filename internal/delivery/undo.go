@@ -65,6 +65,14 @@ func (r *run) latestBack(ctx context.Context) error {
 	return r.Publisher.Tag(ctx, r.good.Digest, latestTag)
 }
 
+// needsLatest says whether a configuration names its image by the tag that
+// latestBack moves: it would run whatever that tag names.
+func (r *run) needsLatest(body Document) (bool, error) {
+	f, err := readFacts(body)
+	name := parseImage(f.Artifact.Container.URI)
+	return r.Target.owns(name) && name.tag == latestTag && name.digest == "", err
+}
+
 // serves says whether DEFAULT serves our version, or is about to. An update
 // whose answer was lost is looked for by what the runtime runs now.
 func (r *run) serves(ctx context.Context, cause error) (bool, error) {
@@ -179,7 +187,10 @@ func (r *run) reapply(ctx context.Context, bad string) error {
 		return err
 	}
 	if err := r.latestBack(ctx); err != nil {
-		return err
+		if needs, unread := r.needsLatest(body); needs || unread != nil {
+			return errors.Join(err, unread)
+		}
+		r.warn("the tag latest could not be brought back from the release that failed and is left where it is: %v", err)
 	}
 	r.live.Version, r.body, r.touched = bad, body, false
 	if err := r.send(ctx, settled); err != nil {
