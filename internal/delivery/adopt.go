@@ -36,6 +36,13 @@ func parseImage(uri string) imageName {
 // at is the image with a digest in the same repository.
 func (n imageName) at(digest string) string { return n.registry + "/" + n.repository + "@" + digest }
 
+// sameImage says whether two URIs name one digest in one repository: a tag
+// beside the digest says nothing more.
+func sameImage(a, b string) bool {
+	m, n := parseImage(a), parseImage(b)
+	return m.at(m.digest) == n.at(n.digest)
+}
+
 // owns says whether an image is in the target's repository.
 func (t Target) owns(n imageName) bool {
 	return n.registry == t.Registry && n.repository == t.Repository

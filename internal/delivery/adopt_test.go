@@ -260,3 +260,44 @@ func TestAdoptStatus(t *testing.T) {
 		}
 	})
 }
+
+// TestAdoptedComesBackWithoutDrift: status compares what came back with its
+// record by repository and digest, whatever else its name says.
+func TestAdoptedComesBackWithoutDrift(t *testing.T) {
+	digest, other := newImage("linux", "arm64", rev("0")).digest, "sha256:"+strings.Repeat("f", 64)
+	own, shared := testRegistry+"/helper/runtime", otherRegistry+"/shared/agent"
+	for name, test := range map[string]struct{ found, runs, drift string }{
+		"another repository's": {found: shared + ":latest"},
+		"a tag beside it":      {found: own + ":v1@" + digest},
+		"both":                 {found: shared + ":v1@" + digest},
+		"another digest": {shared + ":latest", shared + ":v1@" + other,
+			"version 3 runs " + shared + ":v1@" + other + ", the record says " + shared + "@" + digest},
+		"another repository": {shared + ":latest", own + "@" + digest, "version 3 runs " + own + "@" + digest + ", the record says " + shared + "@" + digest},
+		"another one's registry": {own + "@" + digest, otherRegistry + "/helper/runtime@" + digest,
+			"version 3 runs " + otherRegistry + "/helper/runtime@" + digest + ", the record says " + own + "@" + digest},
+		"no digest": {own + "@" + digest, own, "version 3 runs " + own + ", the record says " + own + "@" + digest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.bad("b")
+				w.runsImage(test.found)
+				d, _ := w.deliverer("me")
+				elsewhere(d.Repository)(d)
+				if _, err := d.Deploy(t.Context(), commit("b")); ExitCode(err) != 4 {
+					t.Fatal(err)
+				}
+				if test.runs != "" {
+					w.versions[2] = edited(w.versions[2], `{"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"`+test.runs+`"}}}`)
+				}
+				s, err := d.Status(t.Context())
+				if err != nil || s.Release == nil || s.Release.Version != "3" {
+					t.Fatalf("%+v, %v", s.Release, err)
+				}
+				if got := strings.Join(s.Drift, "; "); got != test.drift {
+					t.Errorf("drift %q, want %q", got, test.drift)
+				}
+			})
+		})
+	}
+}

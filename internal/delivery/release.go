@@ -36,11 +36,7 @@ func (d *Deliverer) record(ctx context.Context, r Release) error {
 	if err != nil {
 		return fmt.Errorf("encoding the release: %w", err)
 	}
-	image := r.Image
-	if image == "" {
-		image = d.Target.ImageURI(r.Digest)
-	}
-	if err := d.keepParameter(ctx, "image-uri", image); err != nil {
+	if err := d.keepParameter(ctx, "image-uri", r.imageURI(d.Target)); err != nil {
 		return err
 	}
 	return d.Parameters.PutParameter(ctx, d.Target.Parameter("release"), string(value), true)
@@ -53,6 +49,14 @@ func (d *Deliverer) keepParameter(ctx context.Context, name, value string) error
 		return nil
 	}
 	return d.Parameters.PutParameter(ctx, name, value, true)
+}
+
+// imageURI names the release's image by its digest.
+func (r *Release) imageURI(t Target) string {
+	if r.Image != "" {
+		return r.Image
+	}
+	return t.ImageURI(r.Digest)
 }
 
 // pointer names the release.

@@ -104,9 +104,9 @@ func (d *Deliverer) drift(release *Release, live runtimeFacts, e Endpoint, missi
 	uri := live.Artifact.Container.URI
 	if release.Adopted != "" {
 		say("version %s was adopted, not delivered: it names its image %s", release.Version, release.Adopted)
-	} else if live.Version == release.Version && uri != d.Target.ImageURI(release.Digest) {
+	} else if recorded := release.imageURI(d.Target); live.Version == release.Version && !sameImage(uri, recorded) {
 		if (d.Target.Reference == "" || d.Target.Reference == ByDigest) && uri != "" {
-			say("version %s runs %s, the record says %s", live.Version, uri, release.Digest)
+			say("version %s runs %s, the record says %s", live.Version, uri, recorded)
 		}
 	}
 	return drift
