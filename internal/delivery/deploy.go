@@ -72,6 +72,7 @@ type run struct {
 	touched     bool      // an update was sent: nobody may know how it ended
 	latestMoved bool      // before the update, which needs it there
 	proven      bool      // our version serves the agent's users, and passed its verify if there was one
+	unproven    error     // why what was brought back could not be verified: its token was refused
 	began       time.Time // when the update was sent
 }
 

@@ -66,6 +66,11 @@ func refusedBearer(call Invocation, a Answer) bool {
 	return call.Bearer != "" && (a.Status == 401 || a.Status == 403) && a.ErrorCode != "RuntimeClientError"
 }
 
+// tokenError is AgentCore's refusal of the token: the agent was not asked.
+type tokenError struct{ error }
+
+func (e *tokenError) Unwrap() error { return e.error }
+
 // tokenRefused words it. A token that was good when the delivery began may be
 // over by now.
 func (d *Deliverer) tokenRefused(err error) error {
@@ -75,5 +80,5 @@ func (d *Deliverer) tokenRefused(err error) error {
 		hint = fmt.Sprintf("the token in SLIPWAY_VERIFY_TOKEN %s, while the delivery ran: put one there that lives longer",
 			expiry(end, d.now()))
 	}
-	return &Error{Kind: KindFailed, Op: "verify could not be measured", Err: err, Hints: []string{hint}}
+	return &Error{Kind: KindFailed, Op: "verify could not be measured", Err: &tokenError{err}, Hints: []string{hint}}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // unserve takes a version that failed out of service, if it got there.
@@ -134,8 +135,13 @@ func (r *run) recordReturn(ctx context.Context, version string, failed *Pointer,
 }
 
 func (r *run) rolledBack(cause error, serves string) error {
-	return &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves,
-		Hints: rolledBackHints(cause)}
+	e := &Error{Kind: KindRolledBack, Op: r.op(), Err: cause, Serves: serves, Hints: rolledBackHints(cause)}
+	for _, hint := range hints(r.unproven) {
+		if !slices.Contains(e.Hints, hint) {
+			e.Hints = append(e.Hints, hint)
+		}
+	}
+	return e
 }
 
 // rolledBackHints tell an agent that failed from what was not its fault.
@@ -148,7 +154,10 @@ func rolledBackHints(cause error) []string {
 }
 
 func (r *run) orUnverified() string {
-	if r.Target.Verify.Skip {
+	switch {
+	case r.unproven != nil:
+		return ", unverified: the token was refused"
+	case r.Target.Verify.Skip:
 		return ", unverified"
 	}
 	return ", verified"
@@ -203,7 +212,9 @@ func (r *run) reapply(ctx context.Context, bad string) error {
 	return r.proveAgain(ctx, r.report.Runtime.Version, DefaultEndpoint)
 }
 
-// proveAgain verifies a version that was brought back.
+// proveAgain verifies a version that was brought back. That its token is
+// refused tells nothing against it: the token may have ended on the way. It
+// serves unverified then, which is what r.unproven says.
 func (r *run) proveAgain(ctx context.Context, version, endpoint string) error {
 	if r.Target.Verify.Skip {
 		return nil
@@ -216,7 +227,13 @@ func (r *run) proveAgain(ctx context.Context, version, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	return r.verify(ctx, f, endpoint)
+	err = r.verify(ctx, f, endpoint)
+	var refused *tokenError
+	if errors.As(err, &refused) {
+		r.unproven = err
+		return r.stillAt(ctx, f, endpoint)
+	}
+	return err
 }
 
 // moveBack returns a named endpoint to the version it served before.

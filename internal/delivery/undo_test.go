@@ -280,3 +280,76 @@ func TestUpdateFails(t *testing.T) {
 		tr.run(t)
 	}
 }
+
+// TestTokenEndsBeforeTheUndo: where only the token is refused, what comes back
+// serves unverified, and the record says so. An agent that fails, or an answer
+// that says nothing, still needs a person.
+func TestTokenEndsBeforeTheUndo(t *testing.T) {
+	over := Answer{Status: 401, ErrorCode: "UnauthorizedException", Message: "Token has expired"}
+	jwt := afterA(func(_ *testing.T, w *world) {
+		w.versions[1] = edited(w.versions[1], `{"authorizerConfiguration":{"customJWTAuthorizer":{}}}`)
+		w.verdicts[w.digestOf("a")], w.verdicts[w.digestOf("b")] = over, over
+	})
+	with := func(more func(w *world)) func(t *testing.T, w *world) {
+		return func(t *testing.T, w *world) { jwt(t, w); more(w) }
+	}
+	unverified := func(version string) func(t *testing.T, o *outcome) {
+		return func(t *testing.T, o *outcome) {
+			t.Helper()
+			r := o.release(t)
+			if r.Version != version || r.Revision != rev("a") || r.Digest != o.digestOf("a") || r.Verdict != Unverified || r.Failed == nil || r.Failed.Revision != rev("b") {
+				t.Errorf("release %+v", r)
+			}
+			if o.lock(t) != nil || o.dep.Outcome != RolledBack || strings.Contains(o.text(), "a-token") {
+				t.Errorf("%s, lock %+v: %s", o.dep.Outcome, o.lock(t), o.text())
+			}
+			if n := strings.Count(o.text(), "put a fresh one there"); n != 1 {
+				t.Errorf("the token's hint is given %d times: %s", n, o.text())
+			}
+		}
+	}
+	for _, tr := range []trial{
+		{name: "for both", world: jwt, exit: 4, kind: KindRolledBack, writes: undoOf(), after: unverified("4"), says: []string{
+			"verify could not be measured", "Token has expired", "may be sound",
+			"aaaaaaa, serves again, as version 4, unverified: the token was refused"}},
+		{name: "after the agent failed", world: with(func(w *world) { w.bad("b") }), exit: 4, kind: KindRolledBack, writes: undoOf(), after: unverified("4"),
+			says: []string{"424 RuntimeClientError", "mend the agent", "as version 4, unverified: the token was refused"}},
+		{name: "through a named endpoint", world: with(func(w *world) {
+			w.endpointLive("2")
+			delete(w.verdicts, w.digestOf("b"))
+			w.verdicts["live "+w.digestOf("b")] = over
+		}), alter: func(d *Deliverer) { d.Target.Endpoint = "live" }, exit: 4, kind: KindRolledBack, after: unverified("2"),
+			says: []string{"endpoint live serves version 2 again, unverified: the token was refused"}},
+		{name: "the agent fails", world: with(func(w *world) {
+			w.verdicts[w.digestOf("a")] = Answer{Status: 403, ErrorCode: "RuntimeClientError", Message: "it crashed"}
+		}), exit: 6, kind: KindPerson, says: []string{"bringing version 2 back", "it crashed"}},
+		{name: "no answer says anything", world: with(func(w *world) {
+			w.verdicts[w.digestOf("a")] = Answer{Status: 500, ErrorCode: "InternalServerException"}
+		}), exit: 6, kind: KindPerson, says: []string{"bringing version 2 back", "InternalServerException"}},
+		{name: "what serves can't be read", world: with(func(w *world) {
+			w.after["Invoke"] = func(_ context.Context, n int) error {
+				if n == 2 {
+					w.before["Endpoint"] = func(context.Context, int) error { return remote(ErrDenied, 403, "AccessDeniedException") }
+				}
+				return nil
+			}
+		}), exit: 6, kind: KindPerson, says: []string{"could not be read"}},
+		{name: "somebody came between", world: with(func(w *world) {
+			w.after["Invoke"] = func(_ context.Context, n int) error {
+				if n == 2 {
+					w.foreign()
+				}
+				return nil
+			}
+		}), exit: 5, kind: KindSuperseded, says: []string{"DEFAULT serves version 5"}},
+	} {
+		alter := tr.alter
+		tr.opts, tr.alter = deployB, func(d *Deliverer) {
+			d.Target.BearerToken = "a-token"
+			if alter != nil {
+				alter(d)
+			}
+		}
+		tr.run(t)
+	}
+}

@@ -326,7 +326,7 @@ func (r *run) recordRelease(ctx context.Context) (bool, error) {
 }
 
 func (r *run) verdict() Verdict {
-	if r.Target.Verify.Skip {
+	if r.Target.Verify.Skip || r.unproven != nil {
 		return Unverified
 	}
 	return Passed

@@ -39,7 +39,12 @@ func (d *Deliverer) verify(ctx context.Context, version runtimeFacts, endpoint s
 		return err
 	}
 	// The answer counts only if the endpoint served our version all along.
-	e, err := d.Runtimes.Endpoint(timed, version.ID, endpoint)
+	return d.stillAt(timed, version, endpoint)
+}
+
+// stillAt fails where an endpoint serves another version by now.
+func (d *Deliverer) stillAt(ctx context.Context, version runtimeFacts, endpoint string) error {
+	e, err := d.Runtimes.Endpoint(ctx, version.ID, endpoint)
 	if err != nil {
 		return err
 	}
