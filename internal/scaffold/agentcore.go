@@ -54,7 +54,7 @@ type deployedRuntime struct {
 	ID string `json:"runtimeId"`
 }
 
-// runtimeID is the form of a runtime's id (system.md: S51).
+// runtimeID is the form of a runtime's id (system: S51).
 var runtimeID = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}$`)
 
 // most is how many runtimes and targets of a file are looked at.
@@ -84,9 +84,33 @@ func (l *looker) agentcore(file string) {
 			continue
 		}
 		l.runtime(file, root, r)
+		l.settings(file, r.Name, raw)
 	}
 	l.awsTargets(path.Join(path.Dir(file), "aws-targets.json"))
 	l.deployed(path.Join(path.Dir(file), ".cli", "deployed-state.json"))
+}
+
+// settings says which of a runtime's settings slipway.yaml could state and does
+// not: what is live stays, and a runtime that is made anew lacks them.
+func (l *looker) settings(file, name string, raw json.RawMessage) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(raw, &all) != nil {
+		return // runtime has said so
+	}
+	var left []string
+	for _, member := range []struct{ name, usual string }{
+		{"networkMode", `"PUBLIC"`}, {"networkConfig", "{}"}, {"protocol", `"HTTP"`}, {"authorizerType", `"AWS_IAM"`},
+		{"authorizerConfiguration", "{}"}, {"envVars", "[]"}, {"requestHeaderAllowlist", "[]"}, {"lifecycleConfiguration", "{}"},
+	} {
+		value := string(all[member.name])
+		if value != "" && value != "null" && value != member.usual {
+			left = append(left, member.name)
+		}
+	}
+	if len(left) > 0 {
+		l.note("%s: runtime %s: not taken over: %s. What is live stays; for a runtime that is made anew, state them under runtime and network",
+			show(file), show(name), strings.Join(left, ", "))
+	}
 }
 
 // runtime makes an agent of a runtime that has a Dockerfile.

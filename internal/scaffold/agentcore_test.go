@@ -13,7 +13,7 @@ import (
 
 const current = `{"$schema": "https://schema.agentcore.aws.dev/v1/agentcore.json", "name": "shop", "version": 1, "managedBy": "CDK",
  "runtimes": [{"name": "Support", "build": "Container", "entrypoint": "main.py", "codeLocation": "app/Support/", "networkMode": "PUBLIC",
-  "envVars": [{"name": "KEY", "value": "v"}]}], "memories": [], "unknown": {"deep": [1]}}`
+  "envVars": []}], "memories": [], "unknown": {"deep": [1]}}`
 
 // TestAgentCore reads the files of AWS's agentcore CLI in all the forms that
 // it has written, and broken ones.
@@ -35,6 +35,8 @@ func TestAgentCore(t *testing.T) {
 	}{
 		{"0.30", with(current), support, nil},
 		{"before 0.4", with(`{"name": "shop", "version": 1, "agents": [{"type": "AgentCoreRuntime", "name": "Support", "build": "Container", "codeLocation": "app/Support"}]}`), support, nil},
+		{"settings that are not taken over", with(runtime(`"name": "Support", "codeLocation": "app/Support", "protocol": "MCP", "networkMode": "VPC", "authorizerType": "CUSTOM_JWT",
+			"envVars": [{"name": "KEY", "value": "v"}], "lifecycleConfiguration": null`)), support, []string{"not taken over: networkMode, protocol, authorizerType, envVars."}},
 		{"with a byte order mark", with("\ufeff" + current), support, nil},
 		{"a later version", with(`{"version": 2, "runtimes": [{"name": "Support", "codeLocation": "app/Support"}]}`), support, []string{"says version 2"}},
 		{"in a directory of its own", map[string]string{"shop/agentcore/agentcore.json": current, "shop/app/Support/Dockerfile": plainImage},
