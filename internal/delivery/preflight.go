@@ -71,18 +71,24 @@ func (d *Deliverer) runtimeID(ctx context.Context) (string, error) {
 	return id, nil
 }
 
+// gone says which parameter is stale where a runtime is not there. Any other
+// failure stays as it is.
+func (d *Deliverer) gone(id string, err error) error {
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return &Error{Kind: KindRuntime, Op: "reading the runtime", Err: err,
+		Hints: []string{"the runtime " + id + " is gone; the parameter " + d.Target.Parameter("runtime-id") + " is stale",
+			"delete that parameter and let an administrator run slipway deploy --create, or write the id of the new runtime to it"}}
+}
+
 // readLive reads the runtime and waits while an update of somebody, perhaps
 // of a killed run of ours, is under way.
 func (r *run) readLive(ctx context.Context) error {
 	id := r.report.Runtime.ID
 	doc, err := r.Runtimes.Get(ctx, id, "")
-	if errors.Is(err, ErrNotFound) {
-		return &Error{Kind: KindRuntime, Op: "reading the runtime", Err: err,
-			Hints: []string{"the runtime " + id + " is gone; the parameter " + r.Target.Parameter("runtime-id") + " is stale",
-				"delete that parameter and let an administrator run slipway deploy --create, or write the id of the new runtime to it"}}
-	}
 	if err != nil {
-		return err
+		return r.gone(id, err)
 	}
 	if r.live, err = readFacts(doc); err != nil {
 		return err

@@ -18,6 +18,10 @@ type Status struct {
 	Lock    *Lock    // a delivery under way
 }
 
+// Digest is that of the image that runs, "" where its configuration names it
+// by a tag alone.
+func (s Status) Digest() string { return parseImage(s.Image).digest }
+
 // Status reads what the environment serves. An environment without a runtime
 // is no error: its Runtime.ID is empty.
 func (d *Deliverer) Status(ctx context.Context) (Status, error) {
@@ -37,7 +41,7 @@ func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 	}
 	doc, err := d.Runtimes.Get(ctx, id, "")
 	if err != nil {
-		return s, err
+		return s, d.gone(id, err)
 	}
 	live, err := readFacts(doc)
 	if err != nil {

@@ -3,8 +3,10 @@ package delivery
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -352,4 +354,28 @@ func TestTokenEndsBeforeTheUndo(t *testing.T) {
 		}
 		tr.run(t)
 	}
+}
+
+// TestTurnedAway: a call that AgentCore refuses by itself tells nothing about
+// the agent, and is not said to.
+func TestTurnedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			answer Answer
+			hint   string
+		}{
+			{Answer{Status: 403, ErrorCode: "AccessDeniedException", Message: "not authorized to perform InvokeAgentRuntime"}, "lacks a permission"},
+			{Answer{Status: 404, ErrorCode: "ResourceNotFoundException", Message: "No endpoint or agent found"}, "the agent may be sound"},
+		} {
+			w := newWorld(t)
+			w.verdicts[w.digestOf("b")] = test.answer
+			d, _ := w.deliverer("me")
+			_, err := d.Deploy(t.Context(), commit("b"))
+			var e *Error
+			if !errors.As(err, &e) || e.Kind != KindRolledBack || strings.Contains(err.Error(), "does not serve") ||
+				!strings.Contains(err.Error(), "could not be measured") || !strings.Contains(strings.Join(e.Hints, " "), test.hint) {
+				t.Errorf("%s: %v, %+v", test.answer.ErrorCode, err, e)
+			}
+		}
+	})
 }

@@ -99,7 +99,14 @@ func (r *run) send(ctx context.Context, again func(context.Context) error) error
 		if err == nil || try == updateTries || !busy && !transient(err) {
 			return err
 		}
-		r.note("the update was not taken (%v): trying again", err)
+		if ctx.Err() != nil {
+			return err
+		}
+		if busy {
+			r.note("the runtime is busy (%v): trying again", err)
+		} else {
+			r.note("AgentCore gave no good answer to the update (%v): looking what became of it", err)
+		}
 		if err := pause(ctx, time.Duration(try)*pollInterval); err != nil {
 			return err
 		}

@@ -77,13 +77,13 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 			return answer, nil
 		}
 		if err == nil {
-			err = &RemoteError{Service: "AgentCore", Operation: "InvokeAgentRuntime", Resource: version.ARN,
+			err = &RemoteError{Kind: turnedAway(answer), Service: "AgentCore", Operation: "InvokeAgentRuntime", Resource: version.ARN,
 				Code: answer.ErrorCode, Message: answer.Message, Status: answer.Status, RequestID: answer.RequestID}
 		}
 		if refusedBearer(call, answer) {
 			return Answer{}, d.tokenRefused(err)
 		}
-		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) {
+		if ctx.Err() != nil || try == measureTries || errors.Is(err, ErrDenied) || errors.Is(err, ErrNotFound) {
 			return Answer{}, fmt.Errorf("verify could not be measured: %w", err)
 		}
 		if pause(ctx, time.Duration(try)*time.Second) != nil {
@@ -95,7 +95,19 @@ func (d *Deliverer) measure(ctx context.Context, version runtimeFacts, endpoint 
 // inconclusive says whether an answer is AgentCore's and not the agent's.
 func inconclusive(protocol string, a Answer) bool {
 	return strings.HasPrefix(a.ErrorCode, "ExpiredToken") || a.Status == 429 || a.Status == 409 || a.Status == 500 ||
-		a.Status == 503 || unasked(protocol, a.Body)
+		a.Status == 503 || turnedAway(a) != nil || unasked(protocol, a.Body)
+}
+
+// turnedAway is why AgentCore did not ask the agent at all, nil where it did: the
+// caller may not, or the runtime is gone.
+func turnedAway(a Answer) error {
+	switch {
+	case a.Status == 403 && a.ErrorCode == "AccessDeniedException":
+		return ErrDenied
+	case a.Status == 404 && a.ErrorCode == "ResourceNotFoundException":
+		return ErrNotFound
+	}
+	return nil
 }
 
 func (d *Deliverer) judge(protocol string, a Answer) error {
