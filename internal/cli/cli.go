@@ -14,6 +14,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -183,6 +184,14 @@ func misspelled(cmd *cobra.Command, args []string) error {
 func meant(prefix, word string, options []string) []string {
 	if s := config.Suggest(word, options); s != "" {
 		return []string{"did you mean " + prefix + s + "?"}
+	}
+	return nil
+}
+
+// positive refuses a duration that was given and is none to wait for.
+func positive(cmd *cobra.Command, flag string, d time.Duration) error {
+	if cmd.Flags().Changed(flag) && d <= 0 {
+		return usage(cmd, fmt.Errorf("--%s is %s; it has to be more than 0", flag, d))
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (a *app) credentialsCommand() *cobra.Command {
 			"The account is compared with slipway.yaml. GitHub is told to mask the values before they are printed.",
 		Example: `  slipway credentials exec --env dev -- terraform plan    # that command alone gets them
   eval "$(slipway credentials env --env dev)"             # the rest of this shell
-  credential_process = slipway credentials json --env dev # a line of ~/.aws/config: any AWS tool`,
+  # and as the credential_process of an AWS profile: slipway credentials json --help`,
 	}
 	cmd.AddCommand(a.credentialsEnv(), a.credentialsJSON(), a.credentialsExec())
 	return cmd

@@ -37,7 +37,12 @@ func (a *app) deployCommand() *cobra.Command {
   slipway deploy --env dev --dry-run            # what it would do; writes nothing
   slipway deploy --env dev --create --yes       # once per environment, as an administrator`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.deploy(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := positive(cmd, "timeout", f.timeout); err != nil {
+				return err
+			}
+			return a.deploy(cmd.Context(), f)
+		},
 	}
 	selectionFlags(cmd, &f.selection)
 	flags := cmd.Flags()

@@ -83,6 +83,9 @@ func (a *app) localUp(dir func() string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Serve the local cloud in the foreground; its address is the one line on stdout", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := positive(cmd, "settle", settle); err != nil {
+				return err
+			}
 			c, err := a.startCloud(cmd.Context(), dir(), listen, settle, a.warning)
 			if err != nil {
 				return err
@@ -257,7 +260,7 @@ func (a *app) child(ctx context.Context, args, env []string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env, cmd.Dir = env, a.Dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Out, a.Err
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error { return cmd.Process.Signal(signalOf(context.Cause(ctx))) }
 	cmd.WaitDelay = 10 * time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -40,6 +40,12 @@ func (a *app) logsCommand() *cobra.Command {
 			if n, err := strconv.Atoi(q.Version); q.Version != "" && (err != nil || n < 1) {
 				return usage(cmd, fmt.Errorf("--version is %q; versions are 1, 2, 3 and so on", q.Version))
 			}
+			if err := positive(cmd, "since", since); err != nil {
+				return err
+			}
+			if q.Limit < 1 {
+				return usage(cmd, fmt.Errorf("--limit is %d; it has to be 1 or more", q.Limit))
+			}
 			p, err := a.project(s)
 			if err != nil {
 				return err

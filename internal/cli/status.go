@@ -136,9 +136,12 @@ func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (e
 	if l := st.Lock; l != nil && l.Left == "" {
 		row.Deploying = l.Holder
 	}
+	row.Digest = st.Digest()
 	if r := st.Release; r != nil {
-		row.Dirty = r.Dirty
-		row.Revision, row.Digest, row.Verdict, row.At, row.By, row.Run = r.Revision, r.Digest, r.Verdict, &r.At, r.By, r.Run
+		if r.Version == st.Runtime.Version { // of another version the record says nothing
+			row.Dirty = r.Dirty
+			row.Revision, row.Digest, row.Verdict, row.At, row.By, row.Run = r.Revision, r.Digest, r.Verdict, &r.At, r.By, r.Run
+		}
 		if r.Failed != nil {
 			row.RolledBack, row.Reason = &previousDocument{r.Failed.Revision, r.Failed.Digest, r.Failed.Version}, r.Reason
 		}
