@@ -46,6 +46,7 @@ func (a *app) logsCommand() *cobra.Command {
 			if q.Limit < 1 {
 				return usage(cmd, fmt.Errorf("--limit is %d; it has to be 1 or more", q.Limit))
 			}
+			s.look = true
 			p, err := a.project(s)
 			if err != nil {
 				return err

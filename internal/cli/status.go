@@ -240,7 +240,7 @@ func everything(file *config.File, s selection) []selection {
 	for _, agent := range file.Agents() {
 		for _, env := range file.Environments() {
 			if (s.agent == "" || s.agent == agent.Name) && (s.environment == "" || s.environment == env.Name) {
-				all = append(all, selection{agent: agent.Name, environment: env.Name})
+				all = append(all, selection{agent: agent.Name, environment: env.Name, look: true})
 			}
 		}
 	}

@@ -26,6 +26,7 @@ import (
 type selection struct {
 	agent, environment string
 	login              bool // the environment alone matters, to log in there
+	look               bool // nothing is delivered: the agent's settings don't matter
 }
 
 func selectionFlags(cmd *cobra.Command, s *selection) {
@@ -86,7 +87,7 @@ func (a *app) pick(file *config.File, s selection) (*project, error) {
 	if s.agent == "" {
 		s.agent = a.Getenv("SLIPWAY_AGENT")
 	}
-	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region, Login: s.login}
+	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region, Login: s.login, Look: s.look}
 	file, err := a.resolve(file, choice, nil)
 	if err != nil {
 		return nil, err

@@ -35,12 +35,14 @@ type resolving struct {
 	agent, environment string
 	lookup             Lookup
 	region             bool // the file's region is the environment's
+	look               bool // of the agent, only where its images are
 }
 
 // concerns says whether a path belongs to the agent, the environment, or what
 // both use.
 func (s *resolving) concerns(path string) bool {
-	return s.agent != "" && strings.HasPrefix(path, "agents."+s.agent+".") ||
+	own, agents := strings.CutPrefix(path, "agents."+s.agent+".")
+	return s.agent != "" && agents && (!s.look || own == "repository") ||
 		strings.HasPrefix(path, "environments."+s.environment+".") || path == "region" && s.region
 }
 
@@ -58,19 +60,20 @@ func (f *File) Resolve(s Selection, lookup Lookup) (*File, error) {
 		return nil, err
 	}
 	if s.Login {
-		return f.resolve("", s.Environment, lookup)
+		return f.resolve(resolving{environment: s.Environment, lookup: lookup})
 	}
-	return f.resolve(a.Name, s.Environment, lookup)
+	return f.resolve(resolving{agent: a.Name, environment: s.Environment, lookup: lookup, look: s.Look})
 }
 
 // resolve reads the file again, with values in the place of expressions: each
 // is held to the rules that a literal is held to.
-func (f *File) resolve(agent, environment string, lookup Lookup) (*File, error) {
+func (f *File) resolve(s resolving) (*File, error) {
 	if !f.expressions {
 		return f, nil
 	}
-	_, own := f.places[environmentPath(environment, "region")]
-	again, err := parseWith(f.Name, f.data, &resolving{agent, environment, lookup, !own})
+	_, own := f.places[environmentPath(s.environment, "region")]
+	s.region = !own
+	again, err := parseWith(f.Name, f.data, &s)
 	if err != nil {
 		return nil, &delivery.Error{Kind: delivery.KindConfig, Err: err}
 	}

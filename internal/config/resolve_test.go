@@ -205,6 +205,42 @@ func TestResolveForLogin(t *testing.T) {
 	}
 }
 
+// TestResolveToLook: to look at what serves, of the agent only where its images
+// are is needed.
+func TestResolveToLook(t *testing.T) {
+	file, err := Parse("slipway.yaml", []byte(`version: 1
+region: us-east-1
+agents:
+  a:
+    repository: ${env:TEAM}/runtime
+    runtime: {environment_variables: {LEVEL: "${env:LEVEL}", KEY: "${ssm:/key}"}}
+    verify: {expect: {contains: "${env:WORD}"}}
+environments:
+  dev: {account: "${env:ACCOUNT}"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	variables := map[string]string{"TEAM": "team", "ACCOUNT": "111122223333"}
+	look := Lookup{Env: func(name string) string { return variables[name] }}
+	f, err := file.Resolve(Selection{Environment: "dev", Look: true}, look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := f.Target(Selection{Environment: "dev", Look: true}, look.Env)
+	if err != nil || target.Repository != "team/runtime" || target.Account != "111122223333" || len(target.Unread) > 0 {
+		t.Errorf("%+v, %v", target, err)
+	}
+	delete(variables, "TEAM")
+	if _, err := file.Resolve(Selection{Environment: "dev", Look: true}, look); err == nil {
+		t.Error("a repository without a name was looked at")
+	}
+	variables["TEAM"] = "team"
+	if _, err := file.Resolve(Selection{Environment: "dev"}, look); err == nil {
+		t.Error("delivered without the agent's values")
+	}
+}
+
 // TestLiteral: what is written as a literal is read as it was.
 func TestLiteral(t *testing.T) {
 	for _, text := range []string{"", "$", "${HOME}", "$${HOME}", "$$${env:A}", "${{ github.sha }}", "a${ssm:/x}${", "${${"} {

@@ -28,6 +28,9 @@ type Selection struct {
 	// Login says that only the environment matters, to log in there: the
 	// agent's own expressions keep their places.
 	Login bool
+	// Look says that nothing is delivered: of the agent's own expressions only
+	// its repository's is needed.
+	Look bool
 }
 
 // Target is one agent in one environment, with the process environment's
@@ -87,7 +90,7 @@ func (f *File) DeployRole(environment string, getenv func(string) string) (strin
 		return "", err
 	}
 	if !f.resolved {
-		if f, err = f.resolve("", environment, Lookup{Env: getenv}); err != nil {
+		if f, err = f.resolve(resolving{environment: environment, lookup: Lookup{Env: getenv}}); err != nil {
 			return "", err
 		}
 		if e, err = f.Environment(environment); err != nil {
