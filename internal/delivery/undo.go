@@ -233,6 +233,10 @@ func (r *run) proveAgain(ctx context.Context, version, endpoint string) error {
 		r.unproven = err
 		return r.stillAt(ctx, f, endpoint)
 	}
+	var bad *verifyError
+	if errors.As(err, &bad) {
+		bad.again = true
+	}
 	return err
 }
 

@@ -123,7 +123,7 @@ func TestUndo(t *testing.T) {
 		}), exit: 6, kind: KindPerson, says: []string{"AccessDenied", "DEFAULT serves version 3 (unverified)"}, after: leftLock},
 		{name: "and what comes back does not serve either", world: afterA(badB, func(_ *testing.T, w *world) {
 			w.bad("a")
-		}), exit: 6, kind: KindPerson, says: []string{"bringing version 2 back", "DEFAULT serves version 4"}, after: leftLock},
+		}), exit: 6, kind: KindPerson, says: []string{"bringing version 2 back: it does not serve", "DEFAULT serves version 4"}, after: leftLock},
 		{name: "somebody came between", world: afterA(badB, func(_ *testing.T, w *world) {
 			w.after["Invoke"] = func(context.Context, int) error { w.foreign(); return nil }
 		}), exit: 5, kind: KindSuperseded, says: []string{"DEFAULT serves version 4"}},

@@ -10,9 +10,17 @@ import (
 )
 
 // verifyError is the agent's failure to prove that it serves.
-type verifyError struct{ reason string }
+type verifyError struct {
+	reason string
+	again  bool // it is not the new version, but one that was brought back
+}
 
-func (e *verifyError) Error() string { return "the new version does not serve: " + e.reason }
+func (e *verifyError) Error() string {
+	if e.again {
+		return "it does not serve: " + e.reason
+	}
+	return "the new version does not serve: " + e.reason
+}
 
 const (
 	measureTries = 4                // answers that say nothing about the agent
@@ -30,7 +38,7 @@ func (d *Deliverer) verify(ctx context.Context, version runtimeFacts, endpoint s
 	defer cancel()
 	answer, err := d.measure(timed, version, endpoint)
 	if errors.Is(err, context.DeadlineExceeded) && timed.Err() != nil && ctx.Err() == nil {
-		return &verifyError{fmt.Sprintf("it gave no answer within %s (%v)", limit, err)}
+		return &verifyError{reason: fmt.Sprintf("it gave no answer within %s (%v)", limit, err)}
 	}
 	if err != nil {
 		return err
@@ -119,16 +127,16 @@ func (d *Deliverer) judge(protocol string, a Answer) error {
 		if a.Message != "" {
 			reason += ": " + a.Message
 		}
-		return &verifyError{reason}
+		return &verifyError{reason: reason}
 	}
 	if reason := failure(protocol, a.Body); reason != "" {
-		return &verifyError{reason}
+		return &verifyError{reason: reason}
 	}
 	if len(d.Target.Verify.Payload) == 0 && !answers(protocol, a.Body) {
-		return &verifyError{"its answer holds no JSON-RPC result: " + d.quote(string(a.Body))}
+		return &verifyError{reason: "its answer holds no JSON-RPC result: " + d.quote(string(a.Body))}
 	}
 	if want := d.Target.Verify.Contains; want != "" && !bytes.Contains(a.Body, []byte(want)) {
-		return &verifyError{fmt.Sprintf("its answer does not contain %q: %s", want, d.quote(string(a.Body)))}
+		return &verifyError{reason: fmt.Sprintf("its answer does not contain %q: %s", want, d.quote(string(a.Body)))}
 	}
 	return nil
 }
