@@ -397,6 +397,30 @@ func TestVPCKeys(t *testing.T) {
 	}
 }
 
+// TestPassedRole: the caller passes it, AgentCore pulls with it, when a version
+// is made and when an agent starts.
+func TestPassedRole(t *testing.T) {
+	a := newAgents(t)
+	a.push("one", platformImage(t, "arm64"))
+	created := a.create("agent")
+	r := must[*runtimeRecord](t)(a.cloud.runtime(DefaultAccount, DefaultRegion, *created.AgentRuntimeId))
+	v := must[*versionRecord](t)(a.cloud.version(r, 1))
+	if err := a.cloud.mayStart(r, v); err != nil {
+		t.Error(err)
+	}
+	permit(t, a.srv, DefaultAccount, "exec", policyOf("Allow", "ecr:GetAuthorizationToken", "*", ""))
+	if f := asFault(a.cloud.mayStart(r, v)); f == nil || f.Status != http.StatusFailedDependency || !strings.Contains(f.why, "ecr:BatchGetImage") {
+		t.Errorf("an agent starts with a role that can't pull: %v", f)
+	}
+	_, err := a.client.UpdateAgentRuntime(t.Context(), a.updateInput(*created.AgentRuntimeId))
+	wantFault(t, err, "ValidationException", 400, "Access denied while validating ECR URI")
+	calls := a.cloud.Journal()
+	last := calls[len(calls)-1]
+	if n := len(last.Decisions); n != 5 || last.Decisions[1].Action != "iam:PassRole" || last.Decisions[3].Principal == "" || last.Decisions[3].Allowed {
+		t.Errorf("the journal has %+v", last.Decisions)
+	}
+}
+
 // TestRepositoryPolicies: another account needs both policies, the own one of
 // two.
 func TestRepositoryPolicies(t *testing.T) {
