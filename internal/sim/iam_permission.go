@@ -23,7 +23,7 @@ func (c *Cloud) mayIAM(k *call) error {
 	a := k.asker()
 	a.region = "us-east-1"
 	tags := tagsOfForm(k)
-	on.more = on.more.joined(tagKeys(tags))
+	on.more = on.more.joined(tagKeys(tags)).joined(untagKeys(readList(k.form, "TagKeys")))
 	actions := []string{"iam:" + k.op.name}
 	if kind, creates := strings.CutPrefix(k.op.name, "Create"); creates && len(tags) > 0 {
 		actions = append(actions, "iam:Tag"+kind) // IAM user guide, "Tags for IAM resources"
@@ -39,7 +39,7 @@ func (c *Cloud) mayIAM(k *call) error {
 
 // tagsOfForm reads the tags of a call; the operation refuses bad ones.
 func tagsOfForm(k *call) []tag {
-	tags, err := readTags(k.form)
+	tags, err := readTags(k.form, exactly)
 	if err != nil {
 		return nil
 	}
