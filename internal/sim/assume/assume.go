@@ -110,7 +110,7 @@ type fixture struct{ uri, digest string }
 // All lists every assumption, by number.
 func All() []Assumption {
 	var all []Assumption
-	for _, area := range [][]Assumption{agentcore(), ecr(), registry(), sts(), iam(), permissions(), ssm(), logs(), github()} {
+	for _, area := range [][]Assumption{agentcore(), ecr(), ecrPolicies(), registry(), sts(), iam(), managed(), permissions(), ssm(), logs(), github()} {
 		all = append(all, area...)
 	}
 	return all
