@@ -34,10 +34,10 @@ func (c *Cloud) tagECR(k *call) (any, error) {
 		return nil, err
 	}
 	_, err = c.retagRepository(k, on, tagKeys(tagsOf(in.Tags)), func(r *repository) error {
-		kept := slices.DeleteFunc(slices.Clone(r.Tags), func(old jsonTag) bool {
+		r.Tags = slices.DeleteFunc(slices.Clone(r.Tags), func(old jsonTag) bool {
 			return slices.ContainsFunc(in.Tags, func(t jsonTag) bool { return t.Key == old.Key })
 		})
-		r.Tags = append(kept, in.Tags...)
+		r.Tags = append(r.Tags, in.Tags...)
 		return checkRepositoryTags(r.Tags)
 	})
 	return map[string]any{}, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -243,4 +244,41 @@ func TestServiceLinkedRoles(t *testing.T) {
 	wantFault(t, err, "UnmodifiableEntity", 400, "only modifiable by AWS")
 	_, err = client.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("ec2.amazonaws.com")})
 	wantFault(t, err, "InvalidInput", 400, "knows no service-linked role")
+}
+
+// TestTagKeysReachPolicies: who may touch one tag alone, may not touch others.
+func TestTagKeysReachPolicies(t *testing.T) {
+	cloud, srv := startCloud(t)
+	admin, ctx := iam.NewFromConfig(adminConfig(t, srv, DefaultAccount)), t.Context()
+	role := aws.String("tagger")
+	if _, err := admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(serviceTrust)}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := ecr.NewFromConfig(adminConfig(t, srv, DefaultAccount)).CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String("team/agent")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, condition := range []string{`"StringEquals":{"aws:RequestTag/team":"v","aws:TagKeys":"team"}`, `"StringEquals":{"aws:TagKeys":"team"},"Null":{"aws:RequestTag/team":"true"}`} {
+		document := policyOf("Allow", "*", "*", condition)
+		if _, err := admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: role, PolicyName: aws.String("p"), PolicyDocument: &document}); err != nil {
+			t.Fatal(err)
+		}
+		config := roleConfig(t, cloud, srv, *role)
+		tagger, repositories := iam.NewFromConfig(config), ecr.NewFromConfig(config)
+		for key, allowed := range map[string]bool{"team": true, "owner": false} {
+			calls := map[string]error{}
+			if strings.Contains(condition, "Null") {
+				_, calls["UntagRole"] = tagger.UntagRole(ctx, &iam.UntagRoleInput{RoleName: role, TagKeys: []string{key}})
+				_, calls["UntagResource"] = repositories.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: made.Repository.RepositoryArn, TagKeys: []string{key}})
+			} else {
+				_, calls["TagRole"] = tagger.TagRole(ctx, &iam.TagRoleInput{RoleName: role, Tags: []iamtypes.Tag{{Key: &key, Value: aws.String("v")}}})
+				_, calls["TagResource"] = repositories.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: made.Repository.RepositoryArn, Tags: repositoryTags(key)})
+			}
+			for operation, err := range calls {
+				if (err == nil) != allowed {
+					t.Errorf("%s of %s: %v", operation, key, err)
+				}
+			}
+		}
+	}
 }
