@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -171,4 +173,31 @@ func repositoryTags(keys ...string) []ecrtypes.Tag {
 		tags = append(tags, ecrtypes.Tag{Key: &key, Value: aws.String("v")})
 	}
 	return tags
+}
+
+// FuzzRepositoryDocuments: what ECR takes, it gives back with the same meaning,
+// and would take again.
+func FuzzRepositoryDocuments(f *testing.F) {
+	f.Add(sharedPolicy)
+	f.Add(keepPolicy)
+	f.Add(`{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","Condition":{"Bool":{"aws:SecureTransport":false}}},"Id":"\u003c\"\\"}`)
+	f.Add(strings.Replace(keepPolicy, `"rules":[`, `"rules" : [{"rulePriority":2,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}},`, 1))
+	f.Fuzz(func(t *testing.T, text string) {
+		if checkRepositoryPolicy(text) == nil {
+			anew := printed(text)
+			if !sameJSON(text, anew) || printed(anew) != anew {
+				t.Errorf("%s became %s", text, anew)
+			}
+		}
+		if anew, err := readLifecycle(text); err == nil {
+			if again, err := readLifecycle(anew); err != nil || again != anew {
+				t.Errorf("%s became %s, and that %s (%v)", text, anew, again, err)
+			}
+		}
+	})
+}
+
+func sameJSON(one, other string) bool {
+	var a, b any
+	return json.Unmarshal([]byte(one), &a) == nil && json.Unmarshal([]byte(other), &b) == nil && reflect.DeepEqual(a, b)
 }
