@@ -30,8 +30,10 @@ type bootstrapDocument struct {
 type bootstrapEnvironment struct {
 	Name  string          `json:"name"`
 	Steps []bootstrapStep `json:"steps"`
-	// Create are the agents without a runtime, for deploy --create.
-	Create []string `json:"create"`
+	// Missing are the agents without a runtime: --create makes it.
+	Missing []string `json:"missing"`
+	// Created are the deliveries that made runtimes.
+	Created []deploymentDocument `json:"created"`
 }
 
 type bootstrapStep struct {
@@ -102,6 +104,7 @@ type setup struct {
 	hosted   bootstrap.HostEnvironment
 	steps    []bootstrap.Step
 	applied  map[int]bool
+	created  []deploymentDocument
 }
 
 func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
@@ -208,21 +211,57 @@ func (a *app) wanted(ctx context.Context, file *config.File, s *setup, f bootstr
 	e.Deployment = trust.Deployment{Account: p.target.Account, Region: p.target.Region, Environment: s.name, Endpoint: p.target.Endpoint,
 		ExecutionRole: p.target.ExecutionRole, Subnets: p.env.Network.Subnets, SecurityGroups: p.env.Network.SecurityGroups, Logs: true}
 	for _, p := range s.projects {
-		e.Agents = append(e.Agents, trust.Agent{Name: p.target.Agent, Repository: p.target.Repository})
+		from, err := a.pullFrom(file, p)
+		if err != nil {
+			return e, err
+		}
+		e.Agents = append(e.Agents, trust.Agent{Name: p.target.Agent, Repository: p.target.Repository, PullFrom: from})
 	}
 	var err error
 	if e.DeployRole, err = file.DeployRole(s.name, a.Getenv); err != nil {
 		return e, err
 	}
-	if e.DeployRole == "" {
-		e.DeployRole = "arn:" + trust.Partition(e.Region) + ":iam::" + e.Account + ":role/slipway-" + file.GitHub.Name + "-" + s.name
-	}
+	e.DeployRole = cmp.Or(e.DeployRole, roleOf(file, p.env, e.Region))
+	e.Pullers = pullers(file, p)
 	if e.ExecutionRole == "" {
 		return e, &delivery.Error{Kind: delivery.KindConfig, Op: "planning " + s.name, Err: errors.New("no execution role is named"),
 			Hints: []string{"set environments." + s.name + ".execution_role in slipway.yaml, or EXECUTION_ROLE_ARN"}}
 	}
 	e.Caller, err = a.caller(ctx, file, p, f, client)
 	return e, err
+}
+
+// roleOf is the deploy role of an environment: the file's, or its default name.
+func roleOf(file *config.File, e config.Environment, region string) string {
+	return cmp.Or(e.DeployRole, "arn:"+trust.Partition(region)+":iam::"+e.Account+":role/slipway-"+file.GitHub.Name+"-"+e.Name)
+}
+
+// pullFrom is the repository that an agent is promoted from, where it is not
+// the environment's own.
+func (a *app) pullFrom(file *config.File, p *project) ([]string, error) {
+	if p.env.After == "" {
+		return nil, nil
+	}
+	from, err := a.pick(file, selection{agent: p.target.Agent, environment: p.env.After, look: true})
+	if err != nil {
+		return nil, err
+	}
+	f, t := from.target, p.target
+	if f.Registry == t.Registry && f.Repository == t.Repository {
+		return nil, nil
+	}
+	return []string{"arn:" + trust.Partition(f.Region) + ":ecr:" + f.Region + ":" + f.Account + ":repository/" + f.Repository}, nil
+}
+
+// pullers are the deploy roles of other accounts that promote from here.
+func pullers(file *config.File, p *project) []string {
+	var roles []string
+	for _, e := range file.Environments() {
+		if e.After == p.env.Name && e.Account != p.env.Account {
+			roles = append(roles, roleOf(file, e, cmp.Or(e.Region, p.target.Region)))
+		}
+	}
+	return roles
 }
 
 // workflows are the generated ones that deliver.
@@ -391,9 +430,11 @@ func (a *app) applySetup(ctx context.Context, file *config.File, s *setup, f boo
 	}
 	if f.create && len(s.missing()) > 0 {
 		for _, agent := range s.missing() {
-			if err := a.createFor(ctx, file, agent, s.name); err != nil {
+			doc, err := a.createFor(ctx, file, agent, s.name)
+			if err != nil {
 				return err
 			}
+			s.created = append(s.created, doc)
 		}
 		return a.narrow(ctx, s)
 	}
@@ -413,15 +454,16 @@ func (a *app) applySteps(ctx context.Context, s *setup) error {
 }
 
 // createFor makes an agent's runtime, as an administrator does by hand.
-func (a *app) createFor(ctx context.Context, file *config.File, agent, environment string) error {
+func (a *app) createFor(ctx context.Context, file *config.File, agent, environment string) (deploymentDocument, error) {
 	yes := a.yes
 	a.yes = true // it was asked already
 	defer func() { a.yes = yes }()
 	out := a.ui.out
 	a.ui.out = a.ui.err // its result is not ours
 	defer func() { a.ui.out = out }()
-	_, err := a.deployOne(ctx, file, deployFlags{selection: selection{agent: agent, environment: environment}, create: true, outOfOrder: true})
-	return err
+	doc, err := a.deployOne(ctx, file, deployFlags{selection: selection{agent: agent, environment: environment}, create: true, outOfOrder: true})
+	made, _ := doc.(deploymentDocument) // empty where there is nothing to tell but the error
+	return made, err
 }
 
 // narrow gives the deploy role the runtimes that were made, and no others.
@@ -464,7 +506,7 @@ func (a *app) bootstrapDone(setups []*setup, outcome string) error {
 }
 
 func (s *setup) document() bootstrapEnvironment {
-	e := bootstrapEnvironment{Name: s.name, Steps: []bootstrapStep{}, Create: s.missing()}
+	e := bootstrapEnvironment{Name: s.name, Steps: []bootstrapStep{}, Missing: s.missing(), Created: orEmpty(s.created)}
 	for i, step := range s.steps {
 		e.Steps = append(e.Steps, bootstrapStep{ID: step.ID, Side: step.Side, Resource: step.Resource, Action: step.Action,
 			Changes: orEmpty(step.Changes), Notes: orEmpty(step.Notes), Applied: s.applied[i]})
