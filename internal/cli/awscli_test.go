@@ -144,7 +144,7 @@ func newTestWorld(t *testing.T) *demo {
 	if _, _, err := d.makeRepository(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := d.setUpTrust(t.Context()); err != nil {
+	if err := d.trustByHand(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -318,7 +318,7 @@ func awsRuntime(c *awsCLI, o outcome) {
 // hand: it loses what it does not send, and DEFAULT follows.
 func awsUpdate(c *awsCLI, image string) {
 	control := func(args ...string) []string { return append([]string{"bedrock-agentcore-control"}, args...) }
-	role := "arn:aws:iam::111122223333:role/" + demoExecution
+	role := "arn:aws:iam::111122223333:role/" + "supportAgentExecutionRole-dev"
 	artifact := func(uri string) string { return `{"containerConfiguration":{"containerUri":"` + uri + `"}}` }
 	id := c.run(control("create-agent-runtime", "--agent-runtime-name", "byHand", "--role-arn", role, "--agent-runtime-artifact", artifact(image),
 		"--network-configuration", `{"networkMode":"PUBLIC"}`, "--environment-variables", "LOG_LEVEL=info", "--query", "agentRuntimeId", "--output", "text")...)

@@ -11,10 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/slipway-cd/slipway/internal/awsauth"
 	"github.com/slipway-cd/slipway/internal/delivery"
-	"github.com/slipway-cd/slipway/internal/ecr"
-	"github.com/slipway-cd/slipway/internal/iam"
 	"github.com/slipway-cd/slipway/internal/sim"
 )
 
@@ -24,7 +21,6 @@ const (
 	demoRegion     = "us-east-1"
 	demoRepository = "supportagent/runtime"
 	demoDeployRole = "deploy-supportAgent-dev"
-	demoExecution  = "supportAgentExecutionRole-dev"
 )
 
 // makeRepository makes a git repository with an agent and a slipway.yaml, and
@@ -49,7 +45,7 @@ func (d *demo) makeRepository(ctx context.Context) (string, []string, error) {
 	if _, err := d.git(ctx, "init", "--quiet", "--initial-branch=main"); err != nil {
 		return "", nil, err
 	}
-	repository := sim.Repository{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true}
+	repository := sim.Repository{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true, Readers: []string{"octocat", "hubot"}}
 	if err := d.api.call(ctx, "POST", "repositories", repository, nil); err != nil {
 		return "", nil, err
 	}
@@ -92,38 +88,35 @@ func (d *demo) git(ctx context.Context, args ...string) (string, error) {
 // setUpTrust does as an administrator what every account needs once, and each
 // environment once.
 func (d *demo) setUpTrust(ctx context.Context) (string, []string, error) {
+	doc, err := d.bootstrap(ctx, "--execution-role")
+	if err != nil {
+		return "", nil, err
+	}
+	made := 0
+	for _, s := range doc.Environments[0].Steps {
+		if s.Applied {
+			made++
+		}
+	}
+	return fmt.Sprintf("slipway bootstrap: %d steps in AWS and on GitHub", made), []string{
+		"the deploy role trusts " + d.subject("dev") + " alone,", "may do nothing but deliver, and no more than its boundary"}, nil
+}
+
+// bootstrap runs slipway bootstrap as the administrator of both sides.
+func (d *demo) bootstrap(ctx context.Context, args ...string) (bootstrapDocument, error) {
+	var doc bootstrapDocument
 	env, err := d.api.administrator(ctx, demoAccount)
 	if err != nil {
-		return "", nil, err
+		return doc, err
 	}
-	session, err := awsauth.Source{Getenv: func(name string) string { return env[name] }, Region: demoRegion}.Open(ctx)
+	o, out, err := d.slipway(ctx, env, append([]string{"bootstrap", "--env", "dev", "--yes"}, args...)...)
+	if err == nil && o.code != 0 {
+		err = fmt.Errorf("slipway bootstrap ended with %d:\n%s", o.code, o.stderr)
+	}
 	if err != nil {
-		return "", nil, err
+		return doc, err
 	}
-	admin := &iam.Client{Config: session.Config(awsauth.IAM)}
-	if _, err := admin.EnsureProvider(ctx, demoAccount, awsauth.DefaultAudience); err != nil {
-		return "", nil, err
-	}
-	for _, r := range []struct{ name, trust, policy string }{
-		{demoDeployRole, "deploy-trust.json", "deploy-policy.json"},
-		{demoExecution, "execution-trust.json", "execution-policy.json"},
-	} {
-		trust, err := demoFiles.ReadFile("demo/" + r.trust)
-		if err != nil {
-			return "", nil, err
-		}
-		policy, err := demoFiles.ReadFile("demo/" + r.policy)
-		if err != nil {
-			return "", nil, err
-		}
-		role := iam.Role{Name: r.name, Trust: string(trust), PolicyName: "slipway", Permissions: string(policy)}
-		if err := admin.EnsureRole(ctx, role); err != nil {
-			return "", nil, err
-		}
-	}
-	_, err = ecr.New(session.Config(awsauth.ECR)).CreateRepository(ctx, demoRepository)
-	return "GitHub's provider, deploy role, execution role, ECR repository", []string{
-		"the deploy role trusts " + d.subject("dev") + " alone"}, err
+	return doc, json.Unmarshal(out, &doc)
 }
 
 func (d *demo) subject(environment string) string {
@@ -177,15 +170,20 @@ func (d *demo) job(ctx context.Context, repository string) (map[string]string, e
 	return d.api.job(ctx, sim.Job{Repository: repository, Environment: "dev"})
 }
 
+// createRuntime is the last step of setting up: the runtime itself, and the
+// deploy role narrowed to it.
 func (d *demo) createRuntime(ctx context.Context) (string, []string, error) {
-	env, err := d.api.administrator(ctx, demoAccount)
+	doc, err := d.bootstrap(ctx, "--create")
 	if err != nil {
 		return "", nil, err
 	}
-	o, err := d.deliver(ctx, "create", 0, env, "--create", "--yes")
-	r := o.report
+	if len(doc.Environments[0].Created) != 1 {
+		return "", nil, errors.New("slipway bootstrap --create made no runtime")
+	}
+	r := doc.Environments[0].Created[0]
+	d.doc.Stages = append(d.doc.Stages, stagesOfStep{"create", r.Stages})
 	return fmt.Sprintf("an administrator, once: %s, version %s", r.Runtime.ID, r.Runtime.Version),
-		[]string{"image " + shortDigest(r.Image.Digest) + " " + r.Image.Platform}, err
+		[]string{"image " + shortDigest(r.Image.Digest) + " " + r.Image.Platform, "the deploy role now holds that runtime's id"}, nil
 }
 
 func (d *demo) firstDeploy(ctx context.Context) (string, []string, error) {

@@ -67,7 +67,7 @@ func cmdByHand(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	ts.Check(images.Tag(ctx, digest, "latest"))
 	_, compute := hostPlatform()
-	body := map[string]any{"agentRuntimeName": "supportAgent_dev", "roleArn": "arn:aws:iam::" + demoAccount + ":role/" + demoExecution,
+	body := map[string]any{"agentRuntimeName": "supportAgent_dev", "roleArn": "arn:aws:iam::" + demoAccount + ":role/" + "supportAgentExecutionRole-dev",
 		"agentRuntimeArtifact": map[string]any{"containerConfiguration": map[string]any{"containerUri": host + "/" + demoRepository + ":latest"}},
 		"environmentVariables": map[string]any{"KEPT": "yes"}}
 	if provider := regexp.MustCompile(`capacity_provider: (\S+)`).FindStringSubmatch(compute); provider != nil {

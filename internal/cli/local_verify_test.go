@@ -25,7 +25,7 @@ func TestVerifyToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := demoFiles.ReadFile("demo/deploy-trust.json")
+	policy, err := os.ReadFile("testdata/world/deploy-trust.json")
 	if err != nil {
 		t.Fatal(err)
 	}

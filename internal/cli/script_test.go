@@ -187,8 +187,7 @@ func cmdWorld(ts *testscript.TestScript, _ bool, _ []string) {
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	_, _, err = w.makeRepository(ctx)
 	ts.Check(err)
-	_, _, err = w.setUpTrust(ctx)
-	ts.Check(err)
+	ts.Check(w.trustByHand(ctx))
 	ts.Check(ts.Chdir(w.repo))
 }
 
