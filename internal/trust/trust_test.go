@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -293,10 +294,18 @@ func TestOnlyConditionKeysOfAWSReachThePolicy(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"T00a.json", "T16.json", "T24.json", "T26.json", "T44.json", "iam/deploy-policy.json", "iam/deploy-boundary.json"} {
-		f.Add(readFile(f, name))
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(files, "testdata/iam/deploy-policy.json", "testdata/iam/deploy-boundary.json", "testdata/iam/exec-trust.json") {
+		f.Add(readFile(f, strings.TrimPrefix(name, "testdata/")))
 	}
 	f.Add([]byte(`{"Statement":{"Effect":"Allow","Action":"*","Condition":{"ForAllValues:StringLikeIfExists":{"a":"${b, 'c'}*?"}}}}`))
+	requests := []Request{
+		WebIdentity("arn:aws:iam::1:oidc-provider/x", GitHubIssuer, map[string]string{"sub": "repo:a/b:ref:c", "aud": "x"}),
+		{Action: "iam:PassRole", Resource: "arn:aws:iam::1:role/a", Context: map[string][]string{"iam:PassedToService": {AgentCore}, "a": {"1", "2"}}},
+	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		p, repeats, err := Read(doc)
 		strict, strictErr := Parse(doc)
@@ -306,12 +315,18 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if strictErr == nil && cmp.Diff(p, strict) != "" {
-			t.Fatal("Parse and Read differ")
+		for _, r := range requests {
+			d := p.Evaluate(r)
+			if d.Allowed && (d.Statement < 0 || p.Statements[d.Statement].Effect != Allow) || d.Denied() && p.Statements[d.Statement].Effect != Deny {
+				t.Fatalf("%+v", d)
+			}
 		}
-		d := p.Evaluate(WebIdentity("arn:aws:iam::1:oidc-provider/x", GitHubIssuer, map[string]string{"sub": "repo:a/b:ref:c", "aud": "x"}))
-		if d.Allowed && d.Statement < 0 {
-			t.Fatalf("%+v", d)
+		if strictErr != nil {
+			return
+		}
+		again, err := Parse(strict.JSON())
+		if diff := cmp.Diff(p, strict) + cmp.Diff(p, again); err != nil || diff != "" {
+			t.Fatalf("read again: %v\n%s", err, diff)
 		}
 	})
 }
