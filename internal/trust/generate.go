@@ -25,7 +25,8 @@ type Deployment struct {
 	Environment string
 	Agents      []Agent
 	Endpoint    string // that serves; "" or DEFAULT is none besides DEFAULT
-	// ExecutionRole is the ARN of the role that the agents run as.
+	// ExecutionRole is the ARN of the role that the agents run as; without it
+	// no role may be passed.
 	ExecutionRole string
 	// Subnets and SecurityGroups are those that a runtime may be in; without
 	// any, the network is not looked at.
@@ -99,7 +100,7 @@ func (d Deployment) runtimeStatements() []Statement {
 	if runtimes == nil {
 		return nil
 	}
-	pass := permit("PassOnlyTheExecutionRole", []string{exact(d.ExecutionRole)}, "iam:PassRole")
+	pass := permit("PassOnlyTheExecutionRole", nonempty(exact(d.ExecutionRole)), "iam:PassRole")
 	pass.Conditions = []Condition{{"StringEquals", "iam:PassedToService", []string{AgentCore}}}
 	return []Statement{
 		permit("ReadRuntime", read, "bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:ListAgentRuntimeVersions",
@@ -131,7 +132,7 @@ func (d Deployment) update(runtimes []string) Statement {
 		}
 	}
 	if within != nil {
-		s.Sid, s.Conditions = "UpdateThisRuntimeInApprovedVpcOnly", append(within, present...)
+		s.Sid, s.Conditions = "UpdateThisRuntimeInApprovedVpcOnly", slices.Concat(within, present)
 	}
 	return s
 }
@@ -150,7 +151,9 @@ func (d Deployment) Boundary() Policy {
 	elsewhere := forbid("PassRoleOnlyToAgentCore", "iam:PassRole")
 	elsewhere.Conditions = []Condition{{"StringNotEquals", "iam:PassedToService", []string{AgentCore}}}
 	another := forbid("PassRoleOnlyTheExecutionRole", "iam:PassRole")
-	another.Resources, another.NotResources = nil, []string{exact(d.ExecutionRole)}
+	if d.ExecutionRole != "" {
+		another.Resources, another.NotResources = nil, []string{exact(d.ExecutionRole)}
+	}
 	return policy(ceiling, elsewhere, another, forbid("NeverEscalate",
 		"sts:AssumeRole", "iam:Create*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Delete*", "iam:Update*",
 		"ecr:SetRepositoryPolicy", "ecr:DeleteRepository", "ecr:BatchDeleteImage", "ecr:PutImageTagMutability",

@@ -24,8 +24,8 @@ const (
 type PolicyOptions struct {
 	// Kind is the document's; "" lets the document tell. One that names
 	// principals is an execution trust or a repository policy by its actions.
-	// One that denies IAM writes, sts:AssumeRole and passing roles to others is
-	// a boundary.
+	// One that allows on every resource and denies IAM writes, sts:AssumeRole,
+	// passing roles to others and the like is a boundary.
 	Kind PolicyKind
 	// Role is the ARN of the role that holds the document, ExecutionRole of the
 	// one that agents run as.
@@ -49,20 +49,25 @@ type PolicyOptions struct {
 // are taken as met, of a Deny as not met. The error says why the document is not
 // one it can judge.
 func AuditPolicy(doc []byte, o PolicyOptions) (Report, error) {
-	p, repeats, err := Read(doc)
-	if err != nil {
-		return Report{}, err
-	}
 	root, err := tree(doc)
 	if err != nil {
 		return Report{}, err
+	}
+	r := &reader{doc: doc, lenient: true}
+	p := r.policy(root)
+	if r.err != nil {
+		return Report{}, r.err
 	}
 	if o.Kind == "" {
 		o.Kind = kindOf(p)
 	}
 	a := &policyAudit{PolicyOptions: o, policy: p, doc: doc, root: root}
-	for _, r := range repeats {
-		a.report.Findings = append(a.report.Findings, a.finding("duplicate-key", r.Line, r.Column, "%s is stated twice: the last counts", r.Path))
+	for _, repeat := range r.repeats {
+		a.add("duplicate-key", repeat.Line, repeat.Column, "%s is stated twice: the last counts", repeat.Path)
+	}
+	for _, d := range r.doubts {
+		line, column := position(doc, d.offset)
+		a.add("invalid-element", line, column, "%s", d.text)
 	}
 	switch o.Kind {
 	case PermissionPolicy, BoundaryPolicy:
@@ -99,12 +104,18 @@ func kindOf(p Policy) PolicyKind {
 	}
 }
 
-// isCeiling says whether the policy itself denies what would lead out of it.
+// isCeiling says whether the policy speaks of every resource and denies, itself,
+// what would lead out of it. No grant does both.
 func isCeiling(p Policy) bool {
-	role := arbitrary("iam:PassRole", "123456789012", "us-east-1")
-	for _, action := range []string{"iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:UpdateAssumeRolePolicy", "sts:AssumeRole", "iam:PassRole"} {
-		context := map[string][]string{"iam:PassedToService": {"lambda.amazonaws.com"}}
-		if !p.Evaluate(Request{Action: action, Resource: role, Context: context}).Denied() {
+	if slices.ContainsFunc(p.Statements, func(s Statement) bool { return s.Effect == Allow && !slices.Equal(s.Resources, []string{"*"}) }) {
+		return false
+	}
+	for _, action := range []string{
+		"iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:PassRole", "sts:AssumeRole",
+		"ecr:SetRepositoryPolicy", "bedrock-agentcore:GetWorkloadAccessTokenForUserId",
+	} {
+		r := Request{Action: action, Resource: arbitrary(action, stranger, "us-east-1"), Context: map[string][]string{"iam:PassedToService": {unheardOf}}}
+		if !p.Evaluate(r).Denied() {
 			return false
 		}
 	}
@@ -120,9 +131,11 @@ type policyAudit struct {
 	report Report
 }
 
-func (a *policyAudit) finding(rule string, line, column int, format string, args ...any) Finding {
+func (a *policyAudit) add(rule string, line, column int, format string, args ...any) {
 	r := policyRule("policy/" + rule)
-	return Finding{Rule: r.ID, Severity: r.Severity, Message: fmt.Sprintf(format, args...), Fix: r.Fix, Line: line, Column: column}
+	a.report.Findings = append(a.report.Findings, Finding{
+		Rule: r.ID, Severity: r.Severity, Message: fmt.Sprintf(format, args...), Fix: r.Fix, Line: line, Column: column,
+	})
 }
 
 // find reports a fault of a statement's element, at the value of it that
@@ -132,7 +145,7 @@ func (a *policyAudit) find(rule string, statement int, element string, matters f
 	if element != "" {
 		line, column = position(a.doc, a.offset(statement, element, matters))
 	}
-	a.report.Findings = append(a.report.Findings, a.finding(rule, line, column, format, args...))
+	a.add(rule, line, column, format, args...)
 }
 
 func (a *policyAudit) offset(statement int, element string, matters func(string) bool) int {

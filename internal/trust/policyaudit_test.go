@@ -211,6 +211,13 @@ func policyFaults() []policyFault {
 			pull(`"ecr:PutImage"`, `"*"`, `,"Condition":{"StringEquals":{"aws:PrincipalAccount":"123456789012"}}`),
 		}},
 		{"foreign-push", PolicyOptions{}, []string{pull(`"ecr:PutImage"`, `{"AWS":"123456789012"}`, ``)}, []string{pull(`"ecr:BatchGetImage"`, `{"AWS":"123456789012"}`, ``)}},
+		{"invalid-element", PolicyOptions{}, []string{
+			granting(`"PutImage"`, repository, ``),
+			granting(`"ecr:PutImage"`, `"repository/agent"`, ``),
+			granting(`"ecr:PutImage"`, repository, `,"Condition":{"StringIs":{"a":"b"}}`),
+			`{"Effect":"allow","Action":"ecr:PutImage","Resource":` + repository + `}`,
+			`{"Effect":"Allow","NotPrincipal":"*","Action":"ecr:PutImage"}`,
+		}, []string{granting(`"ecr:PutImage"`, repository, `,"Condition":{"StringLikeIfExists":{"a":"b"}}`)}},
 		{"duplicate-key", PolicyOptions{}, []string{`{"Effect":"Allow","Action":"ecr:*","Action":"ecr:PutImage","Resource":` + repository + `}`}, nil},
 	}
 }
@@ -284,7 +291,7 @@ func TestPolicyFindingsSayWhere(t *testing.T) {
 }
 
 func TestAuditPolicyRefusesWhatIsNone(t *testing.T) {
-	for _, doc := range []string{`{}`, `x`, string(readFile(t, "iam/deploy-trust.json")), document(`{"Effect":"Allow","Action":"PutImage","Resource":"*"}`)} {
+	for _, doc := range []string{`{}`, `x`, string(readFile(t, "iam/deploy-trust.json")), `{"Statement":[1]}`} {
 		if _, err := AuditPolicy([]byte(doc), PolicyOptions{}); err == nil {
 			t.Errorf("%s is taken for a permission policy", doc)
 		}

@@ -43,6 +43,8 @@ func PolicyRules() []Rule {
 		{"policy/for-all-values", SeverityError, false, "ForAllValues also holds where the key is absent", `add "Null": {"KEY": "false"}`},
 		{"policy/foreign-push", SeverityError, false, "another account may push to the repository", "let other accounts pull alone"},
 		{"policy/duplicate-key", SeverityError, false, "a JSON key twice: the last counts, and what the first says is lost", "join both under one key"},
+		{"policy/invalid-element", SeverityError, broken, "what IAM refuses, or nobody can judge: an unknown operator or element, NotPrincipal, a resource that is no ARN",
+			"correct it: a statement that holds it is not counted on"},
 	}
 }
 
