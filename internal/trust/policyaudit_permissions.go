@@ -207,7 +207,7 @@ func (a *policyAudit) passRole() {
 	}
 	for _, change := range []string{"bedrock-agentcore:UpdateAgentRuntime", "bedrock-agentcore:CreateAgentRuntime"} {
 		for _, i := range a.allowing(change, nil, a.targets) {
-			if len(anyRole) > 0 && a.Kind != BoundaryPolicy {
+			if len(anyRole) > 0 {
 				a.find("runtime-escalation", i, actionElement(a.policy.Statements[i]), Statement{Actions: []string{change}}.heldBy,
 					"%s may change a runtime, and %s pass it any role: its code then runs as any role that AgentCore may assume", a.name(i), a.name(anyRole[0]))
 			}
@@ -251,7 +251,7 @@ func (a *policyAudit) patterns() {
 func (a *policyAudit) setOperators() {
 	for i, s := range a.policy.Statements {
 		for _, c := range s.Conditions {
-			if op, err := parseOperator(c.Operator); err != nil || op.set != forAll || op.negated || s.Effect != Allow {
+			if op, err := parseOperator(c.Operator); err != nil || op.set != forAll || s.Effect != Allow {
 				continue
 			}
 			if !slices.ContainsFunc(s.Conditions, func(other Condition) bool {

@@ -48,6 +48,7 @@ func policyFaults() []policyFault {
 			granting(`"iam:PassRole"`, `"*"`, toAgentCore),
 			granting(`"IAM:pass*"`, `"arn:aws:iam::123456789012:role/*"`, toAgentCore),
 			granting(`["ecr:PutImage","iam:*"]`, `["arn:aws:iam::*"]`, toAgentCore),
+			granting(`"iam:PassRole"`, `"arn:aws:iam::210987654321:role/*"`, toAgentCore),
 			granting(`"iam:PassRole"`, `"*"`, toAgentCore) + `,{"Effect":"Deny","Action":"iam:PassRole","Resource":"*","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"false"}}}`,
 		}, []string{
 			granting(`"iam:PassRole"`, role, toAgentCore),
@@ -82,6 +83,7 @@ func policyFaults() []policyFault {
 		{"all-repositories", PolicyOptions{}, []string{
 			granting(`"ecr:*"`, `"*"`, ``),
 			granting(`"ecr:Put*"`, `"arn:aws:ecr:us-east-1:123456789012:repository/*"`, ``),
+			granting(`"ecr:PutImage"`, `"arn:aws:ecr:eu-west-1:210987654321:repository/*"`, ``),
 			granting(`"ecr:PutImage"`, `"arn:aws:ecr:*:*:*"`, `,"Condition":{"StringEquals":{"aws:RequestedRegion":"us-east-1"}}`),
 		}, []string{
 			granting(`"ecr:PutImage"`, repository, ``),
@@ -196,6 +198,7 @@ func policyFaults() []policyFault {
 		{"for-all-values", PolicyOptions{}, []string{
 			granting(`"bedrock-agentcore:UpdateAgentRuntime"`, one, `,"Condition":{"ForAllValues:StringEquals":{"bedrock-agentcore:subnets":["subnet-1"]}}`),
 			granting(`"bedrock-agentcore:UpdateAgentRuntime"`, one, `,"Condition":{"ForAllValues:StringLike":{"bedrock-agentcore:subnets":["subnet-1"]},"Null":{"bedrock-agentcore:securityGroups":"false"}}`),
+			granting(`"bedrock-agentcore:UpdateAgentRuntime"`, one, `,"Condition":{"ForAllValues:StringNotEquals":{"bedrock-agentcore:subnets":["subnet-1"]}}`),
 			trusting(service, account+`,"ForAllValues:ArnLike":{"aws:SourceArn":"arn:aws:bedrock-agentcore:us-east-1:123456789012:*"}`),
 		}, []string{
 			granting(`"bedrock-agentcore:UpdateAgentRuntime"`, one, `,"Condition":{"ForAllValues:StringEquals":{"bedrock-agentcore:subnets":["subnet-1"]},"Null":{"Bedrock-AgentCore:Subnets":"false"}}`),
