@@ -49,7 +49,7 @@ func policyFaults() []policyFault {
 			granting(`"IAM:pass*"`, `"arn:aws:iam::123456789012:role/*"`, toAgentCore),
 			granting(`["ecr:PutImage","iam:*"]`, `["arn:aws:iam::*"]`, toAgentCore),
 			granting(`"iam:PassRole"`, `"arn:aws:iam::210987654321:role/*"`, toAgentCore),
-			granting(`"iam:PassRole"`, `"*"`, toAgentCore) + `,{"Effect":"Deny","Action":"iam:PassRole","Resource":"*","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"false"}}}`,
+			granting(`"iam:PassRole"`, `"*"`, toAgentCore) + `,{"Effect":"Deny","Action":"iam:PassRole","Resource":"*","Condition":{"StringNotEquals":{"aws:PrincipalTag/team":"admins"}}}`,
 		}, []string{
 			granting(`"iam:PassRole"`, role, toAgentCore),
 			granting(`"iam:PassRole"`, `"*"`, toAgentCore) + denyPass,
@@ -271,6 +271,29 @@ func TestGeneratedAndCorpusDocumentsAreClean(t *testing.T) {
 			if err != nil || report.Outcome() != Accept {
 				t.Errorf("%s: %v\n%v", name, err, report.Findings)
 			}
+		}
+	}
+}
+
+func TestBoundaryIsToldFromGrant(t *testing.T) {
+	boundary := string(corpusDeployment().Boundary().JSON())
+	tests := []struct {
+		doc  string
+		kind PolicyKind
+		want bool
+	}{
+		{boundary, "", false},
+		{boundary, PermissionPolicy, true},
+		{strings.Replace(boundary, `"Resource": "*",`, `"Resource": ["*", "arn:aws:ecr:us-east-1:123456789012:repository/*"],`, 1), "", true},
+		{strings.Replace(boundary, `"ecr:SetRepositoryPolicy",`, "", 1), "", true},
+	}
+	for i, tt := range tests {
+		report, err := AuditPolicy([]byte(tt.doc), PolicyOptions{Kind: tt.kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Rule == "policy/all-parameters" }); got != tt.want {
+			t.Errorf("%d: any parameter is a fault: %t, want %t", i, got, tt.want)
 		}
 	}
 }
