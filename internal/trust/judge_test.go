@@ -141,8 +141,9 @@ func agree(t *testing.T, questions []question) map[string]int {
 // for which policies stand in that say another.
 func TestJudgeCanFail(t *testing.T) {
 	needJudge(t)
+	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(1, 1))}
-	questions := make([]question, 2000)
+	questions := make([]question, 800)
 	for i := range questions {
 		questions[i] = g.question()
 	}
@@ -172,6 +173,7 @@ func TestJudgeCanFail(t *testing.T) {
 // the permission policies with requests made of their own words.
 func TestJudgeAgreesOnTheCorpus(t *testing.T) {
 	needJudge(t)
+	t.Parallel()
 	questions := append(trustQuestions(t), permissionQuestions(t)...)
 	count := agree(t, questions)
 	if count["allow"] == 0 || count["deny"] == 0 || count["none"] == 0 {
@@ -232,13 +234,16 @@ func permissionQuestions(t *testing.T) []question {
 			}
 		}
 	}
-	subnets := map[string][]string{"bedrock-agentcore:subnets": {"subnet-0a1b2c3d4e5f60001"}, "bedrock-agentcore:securityGroups": {"sg-0a1b2c3d4e5f60003"}}
 	contexts := []map[string][]string{
 		{},
-		{"iam:PassedToService": {AgentCore}, "aws:RequestedRegion": {"us-east-1"}},
-		{"iam:PassedToService": {"lambda.amazonaws.com"}, "aws:RequestedRegion": {"eu-west-1"}},
-		subnets,
-		{"bedrock-agentcore:subnets": {"subnet-0a1b2c3d4e5f60001", "subnet-1"}, "bedrock-agentcore:securityGroups": {"sg-0a1b2c3d4e5f60003"}},
+		{
+			"iam:PassedToService": {AgentCore}, "aws:RequestedRegion": {"us-east-1"},
+			"bedrock-agentcore:subnets": {"subnet-0a1b2c3d4e5f60001", "subnet-0a1b2c3d4e5f60002"}, "bedrock-agentcore:securityGroups": {"sg-0a1b2c3d4e5f60003"},
+		},
+		{
+			"iam:PassedToService": {"lambda.amazonaws.com"}, "aws:RequestedRegion": {"eu-west-1"},
+			"bedrock-agentcore:subnets": {"subnet-0a1b2c3d4e5f60001", "subnet-1"}, "bedrock-agentcore:securityGroups": {"sg-0a1b2c3d4e5f60003"},
+		},
 	}
 	var questions []question
 	for _, action := range slices.Sorted(maps.Keys(actions)) {
@@ -259,8 +264,9 @@ func permissionQuestions(t *testing.T) []question {
 // variables, Deny and boundaries, at random, from one seed.
 func TestJudgeAgreesOnRandomPolicies(t *testing.T) {
 	needJudge(t)
+	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(20261126, 4))}
-	questions := make([]question, 6000)
+	questions := make([]question, 5000)
 	for i := range questions {
 		questions[i] = g.question()
 	}
@@ -307,6 +313,7 @@ func publishAt(t *testing.T, place *regexp.Regexp, text string) {
 // that no longer holds, on either side, fails.
 func TestWhereTheJudgeDiffers(t *testing.T) {
 	needJudge(t)
+	t.Parallel()
 	const role = "arn:aws:iam::123456789012:role/red/a"
 	statement := func(condition string) string {
 		return `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{` + condition + `}}`
