@@ -32,6 +32,9 @@ type PolicyOptions struct {
 	Role, ExecutionRole string
 	// NoBoundary says that the role is known to have no permissions boundary.
 	NoBoundary bool
+	// Besides are the role's other permission policies: what they deny is denied,
+	// and what they allow may add to what this one does.
+	Besides []Document
 	// Attached are the ARNs of the role's managed policies.
 	Attached []string
 	// Account owns the repository of a repository policy; "" is Role's, and if
@@ -49,27 +52,18 @@ type PolicyOptions struct {
 // are taken as met, of a Deny as not met. The error says why the document is not
 // one it can judge.
 func AuditPolicy(doc []byte, o PolicyOptions) (Report, error) {
-	root, err := tree(doc)
+	a, err := newPolicyAudit(doc)
 	if err != nil {
 		return Report{}, err
 	}
-	r := &reader{doc: doc, lenient: true}
-	p := r.policy(root)
-	if r.err != nil {
-		return Report{}, r.err
+	a.PolicyOptions = o
+	if a.Kind == "" {
+		a.Kind = kindOf(a.policy)
 	}
-	if o.Kind == "" {
-		o.Kind = kindOf(p)
+	if err := a.join(o.Besides); err != nil {
+		return Report{}, err
 	}
-	a := &policyAudit{PolicyOptions: o, policy: p, doc: doc, root: root}
-	for _, repeat := range r.repeats {
-		a.add("duplicate-key", repeat.Line, repeat.Column, "%s is stated twice: the last counts", repeat.Path)
-	}
-	for _, d := range r.doubts {
-		line, column := position(doc, d.offset)
-		a.add("invalid-element", line, column, "%s", d.text)
-	}
-	switch o.Kind {
+	switch a.Kind {
 	case PermissionPolicy, BoundaryPolicy:
 		a.permissions()
 	case ExecutionTrust:
@@ -77,7 +71,7 @@ func AuditPolicy(doc []byte, o PolicyOptions) (Report, error) {
 	case RepositoryGrants:
 		a.repositoryGrants()
 	default:
-		return Report{}, fmt.Errorf("it is a %s, and no permission policy", o.Kind)
+		return Report{}, fmt.Errorf("it is a %s, and no permission policy", a.Kind)
 	}
 	a.setOperators()
 	return a.report.sorted(), nil
@@ -125,11 +119,52 @@ func isCeiling(p Policy) bool {
 // policyAudit is an audit under way.
 type policyAudit struct {
 	PolicyOptions
-	policy Policy
+	policy Policy // the document's own statements, and then those of Besides
+	own    int    // how many are the document's
 	doc    []byte
 	root   node
 	report Report
 }
+
+// newPolicyAudit reads a document as far as it is a policy, and reports what no
+// policy may hold.
+func newPolicyAudit(doc []byte) (*policyAudit, error) {
+	root, err := tree(doc)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{doc: doc, lenient: true}
+	a := &policyAudit{policy: r.policy(root), doc: doc, root: root}
+	if r.err != nil {
+		return nil, r.err
+	}
+	a.own = len(a.policy.Statements)
+	for _, repeat := range r.repeats {
+		a.add("duplicate-key", repeat.Line, repeat.Column, "%s is stated twice: the last counts", repeat.Path)
+	}
+	for _, d := range r.doubts {
+		line, column := position(doc, d.offset)
+		a.add("invalid-element", line, column, "%s", d.text)
+	}
+	return a, nil
+}
+
+// join adds the statements of other documents, where theirs count too.
+func (a *policyAudit) join(besides []Document) error {
+	if a.Kind != PermissionPolicy {
+		return nil
+	}
+	for _, d := range besides {
+		other, err := newPolicyAudit(d.JSON) // its own audit tells its doubts
+		if err != nil {
+			return fmt.Errorf("policy %s: %w", d.Name, err)
+		}
+		a.policy.Statements = append(a.policy.Statements, other.policy.Statements...)
+	}
+	return nil
+}
+
+func (a *policyAudit) statements() []Statement { return a.policy.Statements[:a.own] }
 
 func (a *policyAudit) add(rule string, line, column int, format string, args ...any) {
 	r := policyRule("policy/" + rule)
@@ -140,7 +175,11 @@ func (a *policyAudit) add(rule string, line, column int, format string, args ...
 
 // find reports a fault of a statement's element, at the value of it that
 // matters where there are several; of the document as a whole if element is "".
+// A statement of another document is that one's affair.
 func (a *policyAudit) find(rule string, statement int, element string, matters func(string) bool, format string, args ...any) {
+	if statement >= a.own {
+		return
+	}
 	line, column := 0, 0
 	if element != "" {
 		line, column = position(a.doc, a.offset(statement, element, matters))

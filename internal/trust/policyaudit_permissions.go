@@ -87,6 +87,9 @@ func actionElement(s Statement) string {
 }
 
 func (a *policyAudit) name(statement int) string {
+	if statement >= a.own {
+		return "another policy of the role"
+	}
 	return statementName(statement, a.policy.Statements[statement].Sid)
 }
 
@@ -213,7 +216,7 @@ func (a *policyAudit) passRole() {
 			}
 		}
 	}
-	for i, s := range a.policy.Statements {
+	for i, s := range a.statements() {
 		if s.Effect == Allow && s.actsOn(action) && a.Role != "" && a.Role != a.ExecutionRole && slices.Contains(s.Resources, a.Role) {
 			a.find("same-role", i, "Resource", func(r string) bool { return r == a.Role }, "%s may pass the role itself to AgentCore", a.name(i))
 		}
@@ -222,7 +225,7 @@ func (a *policyAudit) passRole() {
 
 // patterns are faults that show in the text.
 func (a *policyAudit) patterns() {
-	for i, s := range a.policy.Statements {
+	for i, s := range a.statements() {
 		for _, element := range []struct {
 			name   string
 			values []string
@@ -249,7 +252,7 @@ func (a *policyAudit) patterns() {
 // setOperators looks for conditions that hold where their key is absent, by
 // ForAllValues, and are all there is on that key.
 func (a *policyAudit) setOperators() {
-	for i, s := range a.policy.Statements {
+	for i, s := range a.statements() {
 		for _, c := range s.Conditions {
 			if op, err := parseOperator(c.Operator); err != nil || op.set != forAll || s.Effect != Allow {
 				continue
@@ -263,11 +266,14 @@ func (a *policyAudit) setOperators() {
 	}
 }
 
-// mixedEnvironments looks for resources of a second environment. Pulling from
-// the repository promoted from is no fault.
+// mixedEnvironments looks for resources of a second environment, the first one
+// being Besides' where they have any. Pulling from the repository promoted from
+// is no fault.
 func (a *policyAudit) mixedEnvironments() {
 	first := ""
-	for i, s := range a.policy.Statements {
+	for n := range a.policy.Statements {
+		i := (n + a.own) % len(a.policy.Statements)
+		s := a.policy.Statements[i]
 		if s.Effect != Allow || pullsOnly(s) {
 			continue
 		}
@@ -277,7 +283,7 @@ func (a *policyAudit) mixedEnvironments() {
 			case env == "" || env == first:
 			case first == "":
 				first = env
-			default:
+			case i < a.own:
 				a.find("mixed-environments", i, "Resource", func(r string) bool { return r == resource },
 					"%s reaches the environment %s, and the role %s besides", a.name(i), env, first)
 				return

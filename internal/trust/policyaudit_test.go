@@ -275,6 +275,41 @@ func TestGeneratedAndCorpusDocumentsAreClean(t *testing.T) {
 	}
 }
 
+// TestPoliciesOfOneRoleCountTogether: neither document has the fault alone, or
+// one takes it back.
+func TestPoliciesOfOneRoleCountTogether(t *testing.T) {
+	parameter := func(env string) string {
+		return granting(`"ssm:GetParameter"`, `"arn:aws:ssm:us-east-1:123456789012:parameter/agent/`+env+`/*"`, ``)
+	}
+	pass := granting(`"iam:PassRole"`, `"*"`, `,"Condition":{"StringEquals":{"iam:PassedToService":"bedrock-agentcore.amazonaws.com"}}`)
+	change := granting(`"bedrock-agentcore:UpdateAgentRuntime"`, `"arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a-0123456789"`, ``)
+	tests := []struct {
+		doc, besides, rule string
+		want               bool
+	}{
+		{parameter("prod"), parameter("dev"), "policy/mixed-environments", true},
+		{parameter("prod"), parameter("prod"), "policy/mixed-environments", false},
+		{parameter("prod"), parameter("dev") + "," + parameter("prod"), "policy/mixed-environments", true},
+		{change, pass, "policy/runtime-escalation", true},
+		{change, pass, "policy/pass-role-any", false}, // the other one's
+		{pass, `{"Effect":"Deny","Action":"iam:*","Resource":"*"}`, "policy/pass-role-any", false},
+		{pass, change, "policy/pass-role-any", true},
+	}
+	for i, tt := range tests {
+		besides := []Document{{Name: "other", JSON: []byte(document(tt.besides))}}
+		report, err := AuditPolicy([]byte(document(tt.doc)), PolicyOptions{Besides: besides})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Rule == tt.rule }); got != tt.want {
+			t.Errorf("%d: %s: %t, want %t: %v", i, tt.rule, got, tt.want, report.Findings)
+		}
+	}
+	if _, err := AuditPolicy([]byte(document(pass)), PolicyOptions{Besides: []Document{{Name: "other", JSON: []byte("{}")}}}); err == nil {
+		t.Error("another document that can't be read is passed over")
+	}
+}
+
 func TestBoundaryIsToldFromGrant(t *testing.T) {
 	boundary := string(corpusDeployment().Boundary().JSON())
 	tests := []struct {
