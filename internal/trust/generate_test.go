@@ -78,11 +78,13 @@ func generated() map[string]Policy {
 	early := corpusDeployment()
 	early.Agents[0].RuntimeID = ""
 	early.Region, early.Agents[0].Name = "cn-north-1", "odd*${x}?"
+	bare := Deployment{Account: "123456789012", Region: "us-east-1", Environment: "prod"}
 	caller := Caller{Account: "123456789012", Region: "us-gov-west-1", Environment: "stg-2 é", Subjects: []string{"a", "b${sub}"}, Issuer: "https://octo.ghe.com"}
 	return map[string]Policy{
 		"full-deploy": full.DeployPolicy(), "full-boundary": full.Boundary(), "full-execution": full.ExecutionPolicy(),
 		"plain-deploy": plain.DeployPolicy(),
 		"early-deploy": early.DeployPolicy(), "early-execution": early.ExecutionPolicy(), "early-execution-trust": early.ExecutionTrust(),
+		"bare-deploy": bare.DeployPolicy(), "bare-boundary": bare.Boundary(),
 		"caller": caller.Trust(), "corpus-caller": corpusCaller().Trust(),
 		"repository": RepositoryPolicy([]string{"arn:aws:iam::210987654321:role/a", "arn:aws:iam::210987654322:role/b"}),
 	}
