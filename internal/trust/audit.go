@@ -276,9 +276,7 @@ func (a *audit) admitted(p Policy) []string {
 
 // strangers lists those let in who should not be.
 func (a *audit) strangers(p Policy) []string {
-	return slices.DeleteFunc(a.admitted(p), func(id string) bool {
-		return id == otherWorkflow || Probe{ID: id}.intended()
-	})
+	return slices.DeleteFunc(a.admitted(p), func(id string) bool { return !Stranger(id) })
 }
 
 // outcome lets the probes decide, and says what no rule has explained.
