@@ -9,8 +9,8 @@ import (
 // Words of templates, as the documentation of GitHub, AWS and others writes
 // them. In capitals more of them are, because hardly anybody is named so.
 var (
-	brackets = regexp.MustCompile(`<[^<>]*>|\{\{|\[[A-Za-z][A-Za-z _-]*\]|%[A-Z_]+%`)
-	spelled  = regexp.MustCompile(`(?i)^(your|my|github|gh|replace|insert|example|target)[-_ ]?(with[-_ ]?)?(your[-_ ]?)?(github[-_ ]?)?(aws[-_ ]?)?(org|organi[sz]ation|owner|user|username|repo|repository|repo[-_ ]?name|org[-_ ]?name|branch|account|account[-_ ]?id|environment|env|name|me|here)([-_ ]?(name|id|here))?$|^(changeme|change[-_]me|todo|fixme|xxx+|octo-org|octo-repo|octocat)$`)
+	brackets = regexp.MustCompile(`<[^<>]*>|\{\{|%[A-Z_]+%`)
+	spelled  = regexp.MustCompile(`(?i)^(your|my|github|gh|replace|insert|example|target)[-_ ]?(with[-_ ]?)?(your[-_ ]?)?(github[-_ ]?)?(aws[-_ ]?)?(org|organi[sz]ation|owner|user|username|repo|repository|repo[-_ ]?name|org[-_ ]?name|branch|account|account[-_ ]?id|environment|env|name|me|here)([-_ ]?(name|id|here))?$|^\[[^\]]+\]$|^(changeme|change[-_]me|todo|fixme|xxx+|octo-org|octo-repo|octocat)$`)
 	capital  = regexp.MustCompile(`^\$?(AWS_)?(ORG|ORGANI[SZ]ATION|OWNER|USER|USERNAME|REPO|REPOSITORY|BRANCH|ACCOUNT|ENV|ENVIRONMENT)([-_]?(NAME|ID|NUMBER|OWNER|REPO))?$`)
 	dollar   = regexp.MustCompile(`\$\{([^{}]*)\}|\$\([^)]*\)`)
 	between  = regexp.MustCompile(`[/:@,]`)
