@@ -56,7 +56,14 @@ type audit struct {
 	report  Report
 }
 
+// maxTrust bounds a trust policy: IAM takes 8,192 characters at most, blanks
+// aside, and each fault is tried with every probe.
+const maxTrust = 32 << 10
+
 func newAudit(doc []byte, o AuditOptions) (*audit, error) {
+	if len(doc) > maxTrust {
+		return nil, fmt.Errorf("the document is larger than %d bytes: IAM takes no such trust policy", maxTrust)
+	}
 	root, err := tree(doc)
 	if err != nil {
 		return nil, err
