@@ -32,6 +32,8 @@ type auditDocument struct {
 	Admitted []string        `json:"admitted"`
 	Roles    []auditedRole   `json:"roles,omitempty"` // with --role and --all
 	Verdict  trust.Outcome   `json:"verdict"`
+
+	trust bool // it says who gets in
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -74,9 +76,24 @@ func (a *app) audit(ctx context.Context, in inspection) error {
 	switch {
 	case in.trust != "":
 		return a.auditTrust(in, options)
+	case in.policy != "":
+		return a.auditPolicy(in)
 	default:
-		return errors.New("not yet")
+		return a.auditRoles(ctx, in, options)
 	}
+}
+
+// auditPolicy judges what a file allows, offline.
+func (a *app) auditPolicy(in inspection) error {
+	doc, err := a.readInput(in.policy)
+	if err != nil {
+		return readable(in.policy, err)
+	}
+	report, err := trust.AuditPolicy(doc, trust.PolicyOptions{Account: in.account})
+	if err != nil {
+		return readable(in.policy, fmt.Errorf("reading %s: %w", in.policy, err))
+	}
+	return a.tellAudit(in.policy, auditDocument{Findings: report.Findings, Admitted: []string{}, Verdict: report.Outcome()})
 }
 
 // auditTrust judges a file, offline.
@@ -93,7 +110,7 @@ func (a *app) auditTrust(in inspection, options trust.AuditOptions) error {
 	if err != nil {
 		return readable(in.trust, fmt.Errorf("reading %s: %w", in.trust, err))
 	}
-	return a.tellAudit(in.trust, auditDocument{Findings: report.Findings, Admitted: report.Admitted, Verdict: report.Outcome()})
+	return a.tellAudit(in.trust, auditDocument{Findings: report.Findings, Admitted: report.Admitted, Verdict: report.Outcome(), trust: true})
 }
 
 // readable is the error of a file that can't be judged.
@@ -145,7 +162,7 @@ func (a *app) tellAudit(name string, doc auditDocument) error {
 			return err
 		}
 	} else {
-		a.ui.audit(name, doc)
+		a.ui.audits(name, doc)
 	}
 	if a.ui.actions {
 		a.ui.annotateFindings(name, doc.Findings)
@@ -156,11 +173,30 @@ func (a *app) tellAudit(name string, doc auditDocument) error {
 	return exitError(delivery.ExitCode(&delivery.Error{Kind: delivery.KindFindings}))
 }
 
+// audits shows a verdict, or those on several roles.
+func (u *ui) audits(name string, doc auditDocument) {
+	if name != "" {
+		u.audit(name, doc)
+		return
+	}
+	for i, r := range doc.Roles {
+		if i > 0 {
+			u.result("")
+		}
+		u.audit("role "+r.Name, auditDocument{Findings: r.findings, Admitted: r.Admitted, Verdict: r.Verdict, trust: len(r.Issuers) > 0})
+	}
+	if len(doc.Roles) == 0 {
+		u.result("no role of this account trusts a CI system")
+	}
+}
+
 // audit shows a verdict to people: who gets in, then each fault and its mend.
 func (u *ui) audit(name string, doc auditDocument) {
 	colors := map[trust.Outcome]string{trust.Accept: green, trust.Warn: yellow, trust.Reject: red}
 	u.result("%s  %s%s", u.paint(colors[doc.Verdict], string(doc.Verdict)), u.tame(name), tally(doc.Findings))
-	u.admitted(doc.Admitted)
+	if doc.trust {
+		u.admitted(doc.Admitted)
+	}
 	strangers := 0
 	for _, id := range doc.Admitted {
 		if trust.Stranger(id) {
@@ -258,9 +294,6 @@ func (u *ui) finding(f trust.Finding, strangers int) {
 // findingPlace says where a finding is.
 func findingPlace(f trust.Finding) string {
 	var b strings.Builder
-	if f.Role != "" {
-		b.WriteString("  role " + printable(f.Role))
-	}
 	if f.Policy != "" {
 		b.WriteString("  policy " + printable(f.Policy))
 	}
