@@ -207,7 +207,10 @@ func (r roleAudit) permissions(audited auditedRole, role trust.Role, besides ...
 // add joins a report on one of the role's documents.
 func (r *auditedRole) add(report trust.Report, policy string) {
 	for _, f := range report.Findings {
-		f.Role, f.Policy = r.Name, policy
+		f.Role = r.Name
+		if f.Line > 0 { // else it is the role's own fault
+			f.Policy = policy
+		}
 		r.findings = append(r.findings, f)
 	}
 	for _, id := range report.Admitted {

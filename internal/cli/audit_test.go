@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/iam"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
 
@@ -107,6 +109,8 @@ func TestAuditRefuses(t *testing.T) {
 // that guides to GitHub and AWS show, before and after they are locked down.
 func TestAuditOfTheUsualPolicies(t *testing.T) {
 	for name, args := range map[string][]string{
+		"guide":           {"--trust", "../../cli/testdata/audit/guide.json", "--github", "acme/agent", "--environment", "prod"},
+		"guide-locked":    {"--trust", "../../cli/testdata/audit/guide-locked.json", "--github", "acme/agent", "--environment", "prod"},
 		"any-context":     {"--trust", "T08.json", "--github", "acme/agent", "--environment", "prod"},
 		"branch-subject":  {"--trust", "T14.json", "--github", "acme@1001/agent@2002", "--environment", "prod"},
 		"deploy-trust":    {"--trust", "iam/deploy-trust.json", "--github", "acme@1001/agent@2002", "--environment", "prod"},
@@ -144,7 +148,8 @@ func TestAuditDoc(t *testing.T) {
 		"The verdict is `reject` with any error, else `warn` with any warning, else `accept`; exit 3 for `reject`, 0 for\n"+
 		"the others, 2 for what is no policy at all. A rule marked *broken* explains why the policy would never work.\n"+
 		"`trust/wildcard-context` is a warning for a role of slipway.yaml whose environment nobody has to approve.\n"+
-		"A condition on the call itself (`aws:SourceIp`) is taken as met in an Allow and as unmet in a Deny.\n\n"+
+		"A condition on the call itself (`aws:SourceIp`) is taken as met in an Allow and as unmet in a Deny.\n"+
+		"`--role` and `--all` also know the tokens of GitLab, CircleCI and Buildkite: by rules alone, without probes.\n\n"+
 		"## Probes\n\n| id | who that is |\n|---|---|\n")
 	for _, id := range probeIDs(t) {
 		word := ""
@@ -181,3 +186,74 @@ func probeIDs(t *testing.T) []string {
 	}
 	return report.Admitted
 }
+
+// TestAuditOfAnAccount judges the roles of a local cloud: the demo's, and one
+// that somebody made by hand.
+func TestAuditOfAnAccount(t *testing.T) {
+	d := newTestWorld(t)
+	env, err := d.api.administrator(t.Context(), demoAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := awsauth.Source{Getenv: func(name string) string { return env[name] }, Region: demoRegion}.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := iam.Role{Name: "by-hand", PolicyName: "all", Permissions: `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`,
+		Trust: strings.ReplaceAll(anyContext, "acme/agent", "acme@1001/agents@2002")}
+	if err := (&iam.Client{Config: session.Config(awsauth.IAM)}).EnsureRole(t.Context(), byHand); err != nil {
+		t.Fatal(err)
+	}
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	run := func(dir string, args ...string) (int, auditDocument, string) {
+		var out, errs bytes.Buffer
+		status := Main(t.Context(), append([]string{"audit"}, args...), System{In: strings.NewReader(""), Out: &out, Err: &errs, Dir: dir, Env: environ})
+		var doc auditDocument
+		if slices.Contains(args, "json") {
+			if err := json.Unmarshal(out.Bytes(), &doc); err != nil {
+				t.Errorf("%v: %v: %s%s", args, err, out.String(), errs.String())
+			}
+		}
+		return status, doc, out.String() + errs.String()
+	}
+	status, doc, said := run(d.repo, "--all", "-o", "json")
+	verdicts := make(map[string]trust.Outcome)
+	for _, r := range doc.Roles {
+		verdicts[r.Name] = r.Verdict
+	}
+	if diff := cmp.Diff(map[string]trust.Outcome{"by-hand": trust.Reject, demoDeployRole: trust.Accept}, verdicts); diff != "" || status != 3 {
+		t.Errorf("exit %d: %s\n%s", status, diff, said)
+	}
+	for _, f := range doc.Findings {
+		if f.Role != "by-hand" {
+			t.Errorf("false alarm: %+v", f)
+		}
+	}
+	status, doc, said = run(t.TempDir(), "--role", "by-hand", "-o", "json")
+	for _, rule := range []string{"trust/wildcard-context", "policy/managed-admin", "policy/no-boundary"} {
+		if !slices.ContainsFunc(doc.Findings, func(f trust.Finding) bool { return f.Rule == rule && f.Role == "by-hand" }) {
+			t.Errorf("%s not found: %s", rule, said)
+		}
+	}
+	if status != 3 || !slices.Contains(doc.Admitted, "pull_request") {
+		t.Errorf("exit %d: %s", status, said)
+	}
+	if status, _, said = run(d.repo, "--role", demoDeployRole); status != 0 || !strings.Contains(said, "  gets in  legit-immutable  ") {
+		t.Errorf("exit %d: %s", status, said)
+	}
+	if status, _, said = run(d.repo, "--role", demoExecution); strings.Contains(said, "trust/") {
+		t.Errorf("exit %d: %s", status, said)
+	}
+	if status, _, said = run(d.repo, "--role", "nobody"); status != 2 || !strings.Contains(said, "hint: slipway audit --all") {
+		t.Errorf("exit %d: %s", status, said)
+	}
+}
+
+// anyContext is the policy of most guides.
+const anyContext = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+"Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"},
+"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com"},
+"StringLike":{"token.actions.githubusercontent.com:sub":"repo:acme/agent:*"}}}]}`

@@ -291,13 +291,15 @@ func misses() []struct {
 		good("trust/pull-request-subject", strings.ReplaceAll(trustOf(when(pinnedExactly)), "StringEquals", "StringLike")),
 		{ruleCase{rule: "trust/tag-subject", doc: subEquals("repo:acme@1001/agent@2002:ref:refs/heads/main"),
 			change: func(o *AuditOptions) { o.Environment = "" }}, ""},
+		{ruleCase{rule: "trust/environment-subject", doc: trustOf(when(pinnedExactly), strings.Replace(when(pinnedExactly), ":prod", ":dev", 1)),
+			change: func(o *AuditOptions) { o.Environment = "" }}, ""},
 		{ruleCase{rule: "trust/environment-subject", doc: subEquals("repo:acme@1001/agent@2002:environment:a%3Ab"),
 			change: func(o *AuditOptions) { o.Environment = "a:b" }}, ""},
 		named("trust/subject-format", trustOf(when(pinnedExactly)), ""),
 		good("trust/legacy-subject", trustOf(when(equals(aud, id, `"~sub":["repo:acme/agent:environment:prod","repo:acme@1001/agent@2002:environment:prod"]`)))),
 		good("trust/for-all-values", plus(`"StringEqualsIfExists":{"~ref":"refs/heads/main"}`)),
 		good("trust/no-effect", plus(`"Null":{"~sub":"false"}`)),
-		good("trust/unsupported-claim", plus(like(`"~repository_id":"2002"`, `"~repository":"acme/agent"`, `"~ref":"refs/heads/main"`, `"~environment":"prod"`, `"~actor":"bob"`, `"~actor_id":"9"`, `"~workflow":"deploy"`))),
+		good("trust/unsupported-claim", plus(like(`"~repository_id":"2002"`, `"~repository":"acme/agent"`, `"~ref":"refs/heads/main"`, `"~environment":"prod"`, `"~actor":"bob"`, `"~actor_id":"9"`, `"~workflow":"deploy"`, `"~enterprise_id":"3"`))),
 		good("trust/negated-condition", plus(`"StringNotEquals":{"~actor":"dependabot[bot]"}`)),
 		good("trust/literal-wildcard", plus(like(`"~ref":"refs/heads/*"`))),
 		good("trust/duplicate-key", trustOf(when(equals(aud), like(sub)))),
@@ -354,5 +356,32 @@ func TestEveryRuleHasAFaultAndANearMiss(t *testing.T) {
 	}
 	for id := range found {
 		t.Errorf("%s is no rule", id)
+	}
+}
+
+// TestOtherIssuers judges tokens of which the form alone is known.
+func TestOtherIssuers(t *testing.T) {
+	for _, tt := range []struct{ issuer, subject, rule string }{
+		{"https://gitlab.com", "project_path:acme/agent:ref_type:branch:ref:main", ""},
+		{"https://gitlab.com", "project_path:*", "trust/wildcard-subject"},
+		{"https://gitlab.com", "project_path:acme/agent:*", "trust/wildcard-context"},
+		{"https://oidc.circleci.com/org/1-2", "org/1-2/project/3-4/user/5", ""},
+		{"https://oidc.circleci.com/org/1-2", "org/1-2/project/3-4/user/*", "trust/wildcard-context"},
+		{"https://agent.buildkite.com", "organization:*", "trust/wildcard-subject"},
+	} {
+		host := strings.TrimPrefix(tt.issuer, "https://")
+		doc := `{"Statement":{"Effect":"Allow","Principal":{"Federated":"` + ProviderARN("123456789012", tt.issuer) + `"},` + assume +
+			`,"Condition":{"StringEquals":{"` + host + `:aud":"me"},"StringLike":{"` + host + `:sub":"` + tt.subject + `"}}}}`
+		issuers, err := Issuers([]byte(doc))
+		if err != nil || !slices.Equal(issuers, []string{tt.issuer}) {
+			t.Errorf("issuers %v: %v", issuers, err)
+		}
+		report, err := AuditTrust([]byte(doc), AuditOptions{Issuer: tt.issuer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(rulesOf(report), " "); got != tt.rule {
+			t.Errorf("%s of %s: %q, want %q", tt.subject, tt.issuer, got, tt.rule)
+		}
 	}
 }
