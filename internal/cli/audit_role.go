@@ -69,7 +69,7 @@ func (a *app) auditRoles(ctx context.Context, in inspection, options trust.Audit
 
 // optionalFile is slipway.yaml, nil where there is none.
 func (a *app) optionalFile() (*config.File, error) {
-	if _, err := config.Find(a.Dir); err != nil {
+	if name, _ := config.Find(a.Dir); name == "" { // its error says no more
 		return nil, nil
 	}
 	return a.load()

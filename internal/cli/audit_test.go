@@ -162,7 +162,7 @@ func TestAuditDoc(t *testing.T) {
 	for _, part := range []struct {
 		title string
 		rules []trust.Rule
-	}{{"Trust policies", trust.TrustRules()}, {"Permission policies", trust.PolicyRules()}} {
+	}{{"Trust policies", trust.Rules()}, {"Permission policies", trust.PolicyRules()}} {
 		fmt.Fprintf(&b, "\n## %s\n\n| rule | | finds | fix |\n|---|---|---|---|\n", part.title)
 		for _, r := range part.rules {
 			severity := string(r.Severity)

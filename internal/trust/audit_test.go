@@ -142,7 +142,7 @@ func consistent(t *testing.T, doc []byte, o AuditOptions) {
 		t.Errorf("a list is nil: %+v", report)
 	}
 	for _, f := range report.Findings {
-		if f.Admits == nil || f.Message == "" || f.Fix == "" || !slices.ContainsFunc(TrustRules(), func(r Rule) bool { return r.ID == f.Rule }) {
+		if f.Admits == nil || f.Message == "" || f.Fix == "" || !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.ID == f.Rule }) {
 			t.Errorf("finding %+v of %s", f, doc)
 		}
 	}

@@ -28,8 +28,8 @@ func (a *audit) placeholder(value string) bool {
 		}
 	}
 	return slices.ContainsFunc(between.Split(value, -1), func(word string) bool {
-		real := word == a.Repository.Owner || word == a.Repository.Name || word == a.Environment
-		return !real && (spelled.MatchString(word) || capital.MatchString(word))
+		known := word == a.Repository.Owner || word == a.Repository.Name || word == a.Environment
+		return !known && (spelled.MatchString(word) || capital.MatchString(word))
 	})
 }
 

@@ -348,7 +348,7 @@ func TestEveryRuleHasAFaultAndANearMiss(t *testing.T) {
 	for _, m := range misses() {
 		missed[m.rule] = true
 	}
-	for _, r := range TrustRules() {
+	for _, r := range Rules() {
 		if !found[r.ID] || !missed[r.ID] {
 			t.Errorf("%s: fault %v, near miss %v", r.ID, found[r.ID], missed[r.ID])
 		}
