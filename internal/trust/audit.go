@@ -56,7 +56,14 @@ type audit struct {
 	report  Report
 }
 
+// maxTrust bounds a trust policy: IAM takes 8,192 characters at most, blanks
+// aside, and each fault is tried with every probe.
+const maxTrust = 32 << 10
+
 func newAudit(doc []byte, o AuditOptions) (*audit, error) {
+	if len(doc) > maxTrust {
+		return nil, fmt.Errorf("the document is larger than %d bytes: IAM takes no such trust policy", maxTrust)
+	}
 	root, err := tree(doc)
 	if err != nil {
 		return nil, err
@@ -100,36 +107,37 @@ func (a *audit) place(n node) {
 }
 
 // settle makes the statements fit to be evaluated: what is not understood
-// never narrows, and never helps to admit an intended caller either.
+// narrows nothing in an Allow, and forbids nothing in a Deny.
 func (a *audit) settle() error {
 	named := false
 	for i := range a.policy.Statements {
 		s := &a.policy.Statements[i]
-		not, inverted := a.places[a.path(i)+".NotPrincipal"]
+		_, inverted := a.places[a.path(i)+".NotPrincipal"]
+		named = named || inverted || s.Principals != nil
 		switch {
 		case inverted && s.Effect == Allow:
 			s.Principals = []Principal{{Kind: Anyone, Value: "*"}}
-		case inverted:
-			s.Principals = []Principal{}
 		case s.Principals == nil:
-			not = a.places[a.path(i)]
-			a.doubts = append(a.doubts, doubt{not, a.path(i) + " has no Principal"})
 			s.Principals = []Principal{}
-		default:
-			named = true
+			if !inverted {
+				a.doubt(i, "has no Principal")
+			}
 		}
-		named = named || inverted
 		if s.Effect != Allow && s.Effect != Deny {
 			s.Actions, s.NotActions = nil, nil
 		}
 		if s.Resources != nil || s.NotResources != nil {
-			a.doubts = append(a.doubts, doubt{a.places[a.path(i)], a.path(i) + " has a Resource, which a trust policy may not"})
+			a.doubt(i, "has a Resource, which no trust policy has")
 		}
 	}
 	if !named {
 		return errors.New("no statement has a Principal: this is no trust policy")
 	}
 	return nil
+}
+
+func (a *audit) doubt(i int, text string) {
+	a.doubts = append(a.doubts, doubt{a.places[a.path(i)], a.path(i) + " " + text})
 }
 
 // path of a statement.
@@ -276,9 +284,7 @@ func (a *audit) admitted(p Policy) []string {
 
 // strangers lists those let in who should not be.
 func (a *audit) strangers(p Policy) []string {
-	return slices.DeleteFunc(a.admitted(p), func(id string) bool {
-		return id == otherWorkflow || Probe{ID: id}.intended()
-	})
+	return slices.DeleteFunc(a.admitted(p), func(id string) bool { return !Stranger(id) })
 }
 
 // outcome lets the probes decide, and says what no rule has explained.

@@ -90,3 +90,29 @@ func (a *audit) learnSubject(c *caller, s subject) {
 		c.listed = append(c.listed, s.context)
 	}
 }
+
+// Issuers lists the CI systems whose tokens a trust policy admits under some
+// condition: GitHub in all its forms, GitLab, CircleCI and Buildkite.
+func Issuers(doc []byte) ([]string, error) {
+	p, _, err := Read(doc)
+	if err != nil {
+		return nil, err
+	}
+	var issuers []string
+	for _, s := range p.Statements {
+		for _, principal := range s.Principals {
+			found, ok := providerOf(principal)
+			if ok && s.Effect == Allow && continuous(found.issuer) && !slices.Contains(issuers, found.issuer) {
+				issuers = append(issuers, found.issuer)
+			}
+		}
+	}
+	return issuers, nil
+}
+
+// continuous says whether an issuer is a CI system's (documentation of GitLab
+// ID tokens, CircleCI OIDC tokens, Buildkite OIDC).
+func continuous(issuer string) bool {
+	host, _, _ := strings.Cut(strings.TrimPrefix(issuer, "https://"), "/")
+	return gitHub(issuer) || strings.Contains(host, "gitlab") || host == "oidc.circleci.com" || host == "agent.buildkite.com"
+}

@@ -116,7 +116,7 @@ func (j *allow) wildcards(p pin, path, value string, s subject, openings []strin
 	for _, rule := range slices.Compact(openings) {
 		j.find(rule, path, admits, texts[rule], value)
 	}
-	if s.repo && s.slash && s.contextOpen() && (s.colon || openings == nil) {
+	if s.contextOpen() && (s.slash && (s.colon || openings == nil) || j.fixed("repository_id")) {
 		j.find("trust/wildcard-context", path, admits, "the subject %s leaves open what in the repository gets in", value)
 	}
 	if beforeGap(s.owner) == "" && len(openings) > 0 && strings.Contains(s.text, ":environment:") {

@@ -92,3 +92,94 @@ func TestCorpusVerdicts(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingFoundMeansNobodyElse holds verdicts to the probes, for every
+// policy of the tables and the corpus: what is accepted admits the intended
+// caller and no stranger, and a stranger is always an error.
+func TestNothingFoundMeansNobodyElse(t *testing.T) {
+	var docs [][]byte
+	for _, m := range corpusEntries(t) {
+		docs = append(docs, readFile(t, filepath.Base(m.File)))
+	}
+	for _, c := range faults() {
+		docs = append(docs, []byte(c.doc))
+	}
+	for _, m := range misses() {
+		docs = append(docs, []byte(m.doc))
+	}
+	for _, doc := range docs {
+		for _, repository := range []string{byIDs, "acme/agent"} {
+			r, err := ParseRepository(repository)
+			if err != nil {
+				t.Fatal(err)
+			}
+			consistent(t, doc, AuditOptions{Repository: r, Environment: "prod", Account: "123456789012"})
+		}
+	}
+}
+
+// consistent audits a document and compares verdict and probes.
+func consistent(t *testing.T, doc []byte, o AuditOptions) {
+	t.Helper()
+	report, err := AuditTrust(doc, o)
+	if err != nil {
+		return
+	}
+	callers, strangers := 0, 0
+	for _, id := range report.Admitted {
+		switch {
+		case Stranger(id):
+			strangers++
+		case id != otherWorkflow && (id == "legit-immutable" || !o.Repository.immutable()):
+			callers++
+		}
+	}
+	safe := report.Outcome() != Reject
+	if safe && (strangers > 0 || callers == 0) {
+		t.Errorf("%s admits %v: %s", report.Outcome(), report.Admitted, doc)
+	}
+	if report.Findings == nil || report.Admitted == nil {
+		t.Errorf("a list is nil: %+v", report)
+	}
+	for _, f := range report.Findings {
+		if f.Admits == nil || f.Message == "" || f.Fix == "" || !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.ID == f.Rule }) {
+			t.Errorf("finding %+v of %s", f, doc)
+		}
+	}
+	again, err := AuditTrust(doc, o)
+	if diff := cmp.Diff(report, again); err != nil || diff != "" {
+		t.Errorf("the second audit of %s differs: %v %s", doc, err, diff)
+	}
+}
+
+func FuzzAuditTrust(f *testing.F) {
+	for _, m := range corpusEntries(f) {
+		f.Add(readFile(f, filepath.Base(m.File)), "acme@1001/agent@2002", "prod", "")
+	}
+	for _, c := range faults() {
+		f.Add([]byte(c.doc), "acme/agent", "", acmeInc)
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, repository, environment, issuer string) {
+		r, err := ParseRepository(repository)
+		if err != nil {
+			return
+		}
+		consistent(t, doc, AuditOptions{Repository: r, Environment: environment, Account: "123456789012"})
+		_, _ = AuditTrust(doc, AuditOptions{Issuer: issuer}) // nothing is known: it may find what it likes
+	})
+}
+
+func FuzzReadProbes(f *testing.F) {
+	f.Add(readFile(f, "probes.json"))
+	f.Add([]byte(`{"a":{"b":1},"a":{}}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		probes, err := ReadProbes(doc)
+		seen := make(map[string]bool)
+		for _, p := range probes {
+			if err == nil && seen[p.ID] {
+				t.Errorf("%q twice", p.ID)
+			}
+			seen[p.ID] = true
+		}
+	})
+}

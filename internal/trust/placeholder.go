@@ -9,8 +9,8 @@ import (
 // Words of templates, as the documentation of GitHub, AWS and others writes
 // them. In capitals more of them are, because hardly anybody is named so.
 var (
-	brackets = regexp.MustCompile(`<[^<>]*>|\{\{|\[[A-Za-z][A-Za-z _-]*\]|%[A-Z_]+%`)
-	spelled  = regexp.MustCompile(`(?i)^(your|my|github|gh|replace|insert|example|target)[-_ ]?(with[-_ ]?)?(your[-_ ]?)?(github[-_ ]?)?(aws[-_ ]?)?(org|organi[sz]ation|owner|user|username|repo|repository|repo[-_ ]?name|org[-_ ]?name|branch|account|account[-_ ]?id|environment|env|name|me|here)([-_ ]?(name|id|here))?$|^(changeme|change[-_]me|todo|fixme|xxx+|octo-org|octo-repo|octocat)$`)
+	brackets = regexp.MustCompile(`<[^<>]*>|\{\{|%[A-Z_]+%`)
+	spelled  = regexp.MustCompile(`(?i)^(your|my|github|gh|replace|insert|example|target)[-_ ]?(with[-_ ]?)?(your[-_ ]?)?(github[-_ ]?)?(aws[-_ ]?)?(org|organi[sz]ation|owner|user|username|repo|repository|repo[-_ ]?name|org[-_ ]?name|branch|account|account[-_ ]?id|environment|env|name|me|here)([-_ ]?(name|id|here))?$|^\[[^\]]+\]$|^(changeme|change[-_]me|todo|fixme|xxx+|octo-org|octo-repo|octocat)$`)
 	capital  = regexp.MustCompile(`^\$?(AWS_)?(ORG|ORGANI[SZ]ATION|OWNER|USER|USERNAME|REPO|REPOSITORY|BRANCH|ACCOUNT|ENV|ENVIRONMENT)([-_]?(NAME|ID|NUMBER|OWNER|REPO))?$`)
 	dollar   = regexp.MustCompile(`\$\{([^{}]*)\}|\$\([^)]*\)`)
 	between  = regexp.MustCompile(`[/:@,]`)
@@ -28,8 +28,8 @@ func (a *audit) placeholder(value string) bool {
 		}
 	}
 	return slices.ContainsFunc(between.Split(value, -1), func(word string) bool {
-		real := word == a.Repository.Owner || word == a.Repository.Name || word == a.Environment
-		return !real && (spelled.MatchString(word) || capital.MatchString(word))
+		known := word == a.Repository.Owner || word == a.Repository.Name || word == a.Environment
+		return !known && (spelled.MatchString(word) || capital.MatchString(word))
 	})
 }
 

@@ -164,3 +164,45 @@ func oneCharOff(name string) string {
 	}
 	return name[:len(name)-1] + last
 }
+
+// About says who a probe is, "" for one of the user's own.
+func About(id string) string {
+	switch id {
+	case "legit-immutable":
+		return "the intended job, its subject with ids"
+	case "legit-legacy":
+		return "the intended job, its subject of names"
+	case "other-org", "other-org-legacy":
+		return "a repository of another owner"
+	case "org-prefix-squat", "org-prefix-squat-legacy":
+		return "an owner whose name begins like this one's"
+	case "org-onechar-legacy":
+		return "an owner whose name differs by a letter"
+	case "resurrected-immutable", "resurrected-legacy":
+		return "who takes over a deleted name"
+	case "same-org-other-repo", "same-org-other-repo-legacy":
+		return "another repository of this owner"
+	case "repo-prefix-legacy":
+		return "a repository whose name begins like this one's"
+	case "pull_request", "pull_request-legacy":
+		return "a pull request"
+	case "other-branch", "other-branch-legacy":
+		return "another branch"
+	case "any-tag":
+		return "a tag"
+	case "other-env", "other-env-legacy":
+		return "another environment"
+	case otherWorkflow:
+		return "another workflow of the intended environment"
+	case "lured-actor-evil-repo":
+		return "a member who runs a stranger's repository"
+	case "evil-calls-shared-workflow":
+		return "a stranger who calls the workflow"
+	case "wrong-aud":
+		return "a token made for another service"
+	}
+	return ""
+}
+
+// Stranger says whether the probe may not be let in.
+func Stranger(id string) bool { return id != otherWorkflow && !Probe{ID: id}.intended() }

@@ -11,8 +11,8 @@ type Rule struct {
 	Fix    string
 }
 
-// TrustRules are the rules for trust policies.
-func TrustRules() []Rule {
+// Rules are the rules for trust policies.
+func Rules() []Rule {
 	const broken = true
 	exact := "pin the exact subject with StringEquals: repo:OWNER@ID/REPO@ID:environment:NAME"
 	return []Rule{
@@ -72,7 +72,7 @@ func TrustRules() []Rule {
 }
 
 func ruleOf(id string) Rule {
-	for _, r := range TrustRules() {
+	for _, r := range Rules() {
 		if r.ID == id {
 			return r
 		}

@@ -67,7 +67,8 @@ func parseSubject(shape string) subject {
 // context.
 func (s subject) openings() []string {
 	if !s.repo {
-		if before := beforeGap(s.text); open(s.text) && strings.HasPrefix("repo:", before) {
+		const prefix = "repo:"
+		if open(s.text) && strings.HasPrefix(prefix, beforeGap(s.text)) {
 			return []string{"trust/wildcard-subject"}
 		}
 		return nil
