@@ -1,6 +1,8 @@
 package trust
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -130,7 +132,7 @@ func (asks Principal) is(stated Principal) bool {
 // actsOn matches actions, which have no case, nor variables.
 func (s Statement) actsOn(action string) bool {
 	matches := func(stated string) bool {
-		return literal(nil, strings.ToLower(stated), true).match(strings.ToLower(action))
+		return literal(nil, strings.ToLower(stated), anything).match(strings.ToLower(action))
 	}
 	if s.NotActions != nil {
 		return !slices.ContainsFunc(s.NotActions, matches)
@@ -138,10 +140,21 @@ func (s Statement) actsOn(action string) bool {
 	return slices.ContainsFunc(s.Actions, matches)
 }
 
+// action is a service's prefix and the name of an operation of it; wildcards
+// stand in the name alone (IAM user guide: JSON policy elements, Action).
+var action = regexp.MustCompile(`^[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+$`)
+
+func checkAction(text string) error {
+	if text == "*" || action.MatchString(text) {
+		return nil
+	}
+	return fmt.Errorf("%q is neither \"*\" nor prefaced by a vendor as in ecr:PutImage", text)
+}
+
 // covers matches resources. A statement without any, as in trust policies,
 // covers the one that it is attached to.
 func (s Statement) covers(resource string, vars variables) bool {
-	matches := func(stated string) bool { return stated == "*" || arnMatch(resource, stated, vars) }
+	matches := func(stated string) bool { return stated == "*" || resourceMatch(resource, stated, vars) }
 	switch {
 	case s.NotResources != nil:
 		return !slices.ContainsFunc(s.NotResources, matches)

@@ -1,7 +1,9 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -65,6 +67,9 @@ func parseOperator(written string) (operator, error) {
 
 // checkValues refuses values that the operator could never compare.
 func (op operator) checkValues(values []string) error {
+	if len(values) == 0 {
+		return errors.New("it has no value to compare with")
+	}
 	for _, value := range values {
 		var err error
 		switch {
@@ -73,7 +78,9 @@ func (op operator) checkValues(values []string) error {
 				err = fmt.Errorf("%q is neither true nor false", value)
 			}
 		case strings.HasPrefix(op.name, "Numeric"):
-			_, err = strconv.ParseFloat(value, 64)
+			if f, bad := strconv.ParseFloat(value, 64); bad != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+				err = fmt.Errorf("%q is no number", value)
+			}
 		case strings.HasPrefix(op.name, "Date"):
 			_, err = parseDate(value)
 		case op.name == "IpAddress":
@@ -87,7 +94,11 @@ func (op operator) checkValues(values []string) error {
 }
 
 // holds says whether the condition is met by the request's values of its key;
-// nil means that the request has no such key.
+// nil means that the request has no such key. Over no values at all
+// ForAllValues holds and ForAnyValue does not, IfExists or not: that speaks of
+// each value within the set (seen: repost.aws, "ForAnyValue:StringEqualsIfExists
+// behaving unexpectedly"). A key with several values needs either; without, no
+// condition holds (IAM user guide: single-valued vs. multivalued context keys).
 func (c Condition) holds(got []string, vars variables) bool {
 	op, err := parseOperator(c.Operator)
 	if err != nil {
@@ -97,26 +108,18 @@ func (c Condition) holds(got []string, vars variables) bool {
 		absent := strconv.FormatBool(len(got) == 0)
 		return slices.ContainsFunc(c.Values, func(v string) bool { return strings.EqualFold(v, absent) })
 	}
-	if len(got) == 0 {
-		switch {
-		case op.ifExists || op.set == forAll:
-			return true
-		case op.set == forAny:
-			return false
-		default:
-			return op.negated
-		}
-	}
 	one := func(value string) bool {
 		return slices.ContainsFunc(c.Values, func(wanted string) bool { return op.matches(value, wanted, vars) }) != op.negated
 	}
 	switch {
 	case op.set == forAny:
 		return slices.ContainsFunc(got, one)
-	case op.set == forAll || op.negated:
+	case op.set == forAll:
 		return !slices.ContainsFunc(got, func(value string) bool { return !one(value) })
+	case len(got) == 0:
+		return op.ifExists || op.negated
 	default:
-		return slices.ContainsFunc(got, one)
+		return len(got) == 1 && one(got[0])
 	}
 }
 
@@ -125,19 +128,16 @@ func (c Condition) holds(got []string, vars variables) bool {
 func (op operator) matches(got, wanted string, vars variables) bool {
 	switch op.name {
 	case "StringEquals":
-		p, ok := vars.compile(wanted, false)
+		p, ok := vars.compile(wanted, nothing)
 		return ok && p.match(got)
-	case "StringEqualsIgnoreCase":
-		p, ok := vars.compile(strings.ToLower(wanted), false)
-		return ok && p.match(strings.ToLower(got))
+	case "StringEqualsIgnoreCase", "Bool":
+		p, ok := vars.compile(wanted, nothing)
+		return ok && p.folded().match(strings.ToLower(got))
 	case "StringLike":
-		p, ok := vars.compile(wanted, true)
+		p, ok := vars.compile(wanted, anything)
 		return ok && p.match(got)
 	case "ArnEquals", "ArnLike":
 		return arnMatch(got, wanted, vars)
-	case "Bool":
-		p, ok := vars.compile(strings.ToLower(wanted), false)
-		return ok && p.match(strings.ToLower(got))
 	case "IpAddress":
 		address, err := netip.ParseAddr(got)
 		prefix, bad := parsePrefix(wanted)

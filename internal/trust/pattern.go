@@ -1,46 +1,88 @@
 package trust
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // symbol of a pattern: a rune, or one of the wildcards, which no rune equals.
 type symbol rune
 
 const (
-	anyRun symbol = -1 // *
-	anyOne symbol = -2 // ?
+	anyRun  symbol = -1 - iota // *
+	anyOne                     // ?
+	partRun                    // * that does not reach over a colon
+	partOne                    // ? likewise
 )
+
+func (s symbol) repeats() bool { return s == anyRun || s == partRun }
+
+func (s symbol) takes(r rune) bool {
+	switch s {
+	case anyRun, anyOne:
+		return true
+	case partRun, partOne:
+		return r != ':'
+	default:
+		return s == symbol(r)
+	}
+}
 
 // pattern is a text with wildcards.
 type pattern []symbol
 
-// match compares the whole of s. It backs up to the last star alone, so that
-// time is bounded by the product of both lengths.
+// match compares the whole of s. It follows every way through the pattern at
+// once, so that time is bounded by the product of both lengths.
 func (p pattern) match(s string) bool {
-	text := []rune(s)
-	i, j, star, mark := 0, 0, -1, 0
-	for i < len(text) {
-		switch {
-		case j < len(p) && p[j] == anyRun:
-			star, mark = j, i
-			j++
-		case j < len(p) && (p[j] == anyOne || p[j] == symbol(text[i])):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = mark, star+1
-		default:
-			return false
+	at, next := make([]bool, len(p)+1), make([]bool, len(p)+1) // places that s may have come to
+	at[0] = true
+	for _, r := range s {
+		p.skipRuns(at)
+		clear(next)
+		for j, symbol := range p {
+			switch {
+			case !at[j] || !symbol.takes(r):
+			case symbol.repeats():
+				next[j] = true
+			default:
+				next[j+1] = true
+			}
+		}
+		at, next = next, at
+	}
+	p.skipRuns(at)
+	return at[len(p)]
+}
+
+// skipRuns lets each * stand for nothing.
+func (p pattern) skipRuns(at []bool) {
+	for j, symbol := range p {
+		if at[j] && symbol.repeats() {
+			at[j+1] = true
 		}
 	}
-	for j < len(p) && p[j] == anyRun {
-		j++
-	}
-	return j == len(p)
 }
+
+// folded returns the pattern without upper case.
+func (p pattern) folded() pattern {
+	for i, s := range p {
+		if s > 0 {
+			p[i] = symbol(unicode.ToLower(rune(s)))
+		}
+	}
+	return p
+}
+
+// reach says what wildcards in a text match.
+type reach int
+
+const (
+	nothing  reach = iota // they are plain text
+	anything              // any text
+	onePart               // any text without a colon
+)
 
 // variables are the values that policy variables stand for; nil where the
 // policy's version knows none (2008-10-17).
@@ -52,7 +94,7 @@ var variable = regexp.MustCompile(`\$\{([^{}]*)\}`)
 // compile makes a pattern of a policy's text. A variable's value is literal,
 // wildcards in it included; one that has no value, or several, makes the text
 // match nothing (ok is false).
-func (v variables) compile(text string, wildcards bool) (p pattern, ok bool) {
+func (v variables) compile(text string, wildcards reach) (p pattern, ok bool) {
 	if v == nil {
 		return literal(nil, text, wildcards), true
 	}
@@ -66,18 +108,22 @@ func (v variables) compile(text string, wildcards bool) (p pattern, ok bool) {
 		if !ok {
 			return nil, false
 		}
-		p = literal(p, value, false)
+		p = literal(p, value, nothing)
 		text = text[at[1]:]
 	}
 }
 
-func literal(p pattern, text string, wildcards bool) pattern {
+func literal(p pattern, text string, wildcards reach) pattern {
+	run, one := anyRun, anyOne
+	if wildcards == onePart {
+		run, one = partRun, partOne
+	}
 	for _, r := range text {
 		switch {
-		case wildcards && r == '*':
-			p = append(p, anyRun)
-		case wildcards && r == '?':
-			p = append(p, anyOne)
+		case wildcards != nothing && r == '*':
+			p = append(p, run)
+		case wildcards != nothing && r == '?':
+			p = append(p, one)
 		default:
 			p = append(p, symbol(r))
 		}
@@ -102,20 +148,57 @@ func (v variables) value(name string) (string, bool) {
 	return "", false
 }
 
-// arnMatch compares ARNs part by part: a wildcard does not reach over a colon,
-// but in the last part, the resource, where colons are text.
+// arnMatch compares ARNs as ArnLike does, part by part: a wildcard does not
+// reach over a colon, but in the last part, the resource, where colons are text.
 func arnMatch(got, wanted string, vars variables) bool {
 	gotParts, wantedParts := strings.SplitN(got, ":", 6), splitARN(wanted)
 	if len(gotParts) != 6 || len(wantedParts) != 6 {
 		return false
 	}
 	for i, part := range wantedParts {
-		p, ok := vars.compile(part, true)
+		p, ok := vars.compile(part, anything)
 		if !ok || !p.match(gotParts[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// resourceMatch compares ARNs as the Resource element does: there, a * that ends
+// a part reaches over colons, so that arn:aws:iam::* is all of IAM (IAM user
+// guide: JSON policy elements, Resource).
+func resourceMatch(got, wanted string, vars variables) bool {
+	var whole pattern
+	parts := splitARN(wanted)
+	for i, part := range parts {
+		if i > 0 {
+			whole = append(whole, ':')
+		}
+		wildcards := onePart
+		if i == 5 {
+			wildcards = anything
+		}
+		head, reaches := strings.CutSuffix(part, "*")
+		p, ok := vars.compile(head, wildcards)
+		if !ok {
+			return false
+		}
+		whole = append(whole, p...)
+		if reaches {
+			whole = append(whole, anyRun)
+		}
+	}
+	return whole.match(got)
+}
+
+// checkResource refuses what is no pattern of ARNs: IAM takes "*" and ARNs
+// alone, and what it makes of an ARN cut short is not documented.
+func checkResource(text string) error {
+	reaches := strings.Contains(text+":", "*:")
+	if text == "*" || strings.HasPrefix(text, "arn:") && (reaches || len(splitARN(text)) == 6) {
+		return nil
+	}
+	return fmt.Errorf("%q is neither \"*\" nor in ARN format", text)
 }
 
 // splitARN splits a pattern at its first five colons, those within ${…} aside.

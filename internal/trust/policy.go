@@ -214,13 +214,13 @@ func (r *reader) statement(n node) Statement {
 		case "NotPrincipal":
 			r.fail(m.offset, "%s: NotPrincipal is not supported: it admits whoever is not named", m.value.path)
 		case "Action":
-			s.Actions = r.list(m.value)
+			s.Actions = r.checked(m.value, checkAction)
 		case "NotAction":
-			s.NotActions = r.list(m.value)
+			s.NotActions = r.checked(m.value, checkAction)
 		case "Resource":
-			s.Resources = r.list(m.value)
+			s.Resources = r.checked(m.value, checkResource)
 		case "NotResource":
-			s.NotResources = r.list(m.value)
+			s.NotResources = r.checked(m.value, checkResource)
 		case "Condition":
 			s.Conditions = r.conditions(m.value)
 		default:
@@ -250,6 +250,17 @@ func (r *reader) list(n node) []string {
 	}
 	if len(values) == 0 {
 		r.fail(n.offset, "%s is empty", n.path)
+	}
+	return values
+}
+
+// checked reads a list whose values all have to pass.
+func (r *reader) checked(n node, check func(string) error) []string {
+	values := r.list(n)
+	for _, value := range values {
+		if err := check(value); err != nil {
+			r.fail(n.offset, "%s: %w", n.path, err)
+		}
 	}
 	return values
 }

@@ -40,6 +40,14 @@ func TestParseRefuses(t *testing.T) {
 		{"Null with a prefix", statement(`"Effect":"Allow","Action":"*","Condition":{"NullIfExists":{"a":"true"}}`), "Null takes no prefix"},
 		{"Bool of no boolean", statement(`"Effect":"Allow","Action":"*","Condition":{"Bool":{"a":"yes"}}`), "neither true nor false"},
 		{"value an object", statement(`"Effect":"Allow","Action":"*","Condition":{"Bool":{"a":{}}}`), "neither a value nor a list"},
+		{"Numeric of no number", statement(`"Effect":"Allow","Action":"*","Condition":{"NumericLessThan":{"a":"inf"}}`), `"inf" is no number`},
+		{"no value", statement(`"Effect":"Allow","Action":"*","Condition":{"StringEquals":{"a":[]}}`), "no value to compare with"},
+		{"action without a service", statement(`"Effect":"Allow","Action":"PutImage"`), `"PutImage" is neither "*" nor prefaced by a vendor`},
+		{"wildcard for the service", statement(`"Effect":"Allow","Action":"ec*:PutImage"`), "neither"},
+		{"variable in an action", statement(`"Effect":"Allow","NotAction":"ecr:${a:b}"`), "neither"},
+		{"resource that is no ARN", statement(`"Effect":"Allow","Action":"*","Resource":"bucket"`), `"bucket" is neither "*" nor in ARN format`},
+		{"resource cut short", statement(`"Effect":"Allow","Action":"*","NotResource":"arn:aws:iam::1"`), "neither"},
+		{"binary operator", statement(`"Effect":"Allow","Action":"*","Condition":{"BinaryEquals":{"a":"YQ=="}}`), `unknown operator "BinaryEquals"`},
 		{"Sid twice", `{"Statement":[{"Sid":"a","Effect":"Allow","Action":"*"},{"Sid":"a","Effect":"Allow","Action":"*"}]}`, `Sid "a" is used twice`},
 		{"key twice", statement(`"Effect":"Deny","Effect":"Allow","Action":"*"`), "Statement[0].Effect is stated twice"},
 		{"escaped key twice", statement(`"Effect":"Deny","\u0045ffect":"Allow","Action":"*"`), "Statement[0].Effect is stated twice"},
@@ -61,7 +69,7 @@ func condition(t *testing.T, operator, values string, got ...string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Evaluate(Request{Action: "a:b", Context: map[string][]string{"k": got, "v:name": {"ann*"}, "v:two": {"x", "y"}}}).Allowed
+	return p.Evaluate(Request{Action: "a:b", Context: map[string][]string{"k": got, "v:name": {"ann*"}, "v:mixed": {"Mixed"}, "v:yes": {"True"}, "v:two": {"x", "y"}}}).Allowed
 }
 
 func TestConditions(t *testing.T) {
@@ -102,7 +110,13 @@ func TestConditions(t *testing.T) {
 		{"ForAnyValue:StringEquals", `["a","b"]`, []string{"c"}, false},
 		{"ForAnyValue:StringNotEquals", `"a"`, none, false},
 		{"ForAnyValue:StringNotEquals", `"a"`, []string{"a", "b"}, true},
-		{"ForAnyValue:StringLikeIfExists", `"a*"`, none, true},
+		{"ForAnyValue:StringLikeIfExists", `"a*"`, none, false},
+		{"ForAnyValue:StringNotEqualsIfExists", `"a*"`, none, false},
+		{"ForAllValues:StringLikeIfExists", `"a*"`, none, true},
+		{"StringEquals", `"a"`, []string{"a", "b"}, false},
+		{"StringEqualsIfExists", `["a","b"]`, []string{"a", "b"}, false},
+		{"StringNotEquals", `"a"`, []string{"b", "c"}, false},
+		{"Null", `["true","false"]`, none, true},
 		{"Null", `"true"`, none, true},
 		{"Null", `true`, []string{"x"}, false},
 		{"Null", `"false"`, []string{"x"}, true},
@@ -127,6 +141,9 @@ func TestConditions(t *testing.T) {
 		{"StringEquals", `"${v:name}"`, []string{"ann*"}, true},
 		{"StringLike", `"${v:name}/*"`, []string{"anna/x"}, false},
 		{"StringLike", `"${V:Name}/*"`, []string{"ann*/x"}, true},
+		{"StringEqualsIgnoreCase", `"${v:mixed}"`, []string{"mIXed"}, true},
+		{"Bool", `"${v:yes}"`, []string{"true"}, true},
+		{"StringNotEquals", `"${v:absent}"`, []string{"x"}, true},
 		{"StringEquals", `"${v:absent}"`, []string{"${v:absent}"}, false},
 		{"StringEquals", `"${v:two}"`, []string{"x"}, false},
 		{"StringEquals", `"${v:absent, 'd'}"`, []string{"d"}, true},
@@ -197,7 +214,12 @@ func TestActionsAndResources(t *testing.T) {
 		{`"NotAction":"iam:*","Resource":"*"`, "iam:PassRole", "x", false},
 		{`"Action":"*","Resource":"arn:aws:ecr:*:1:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:1:repository/a", true},
 		{`"Action":"*","Resource":"arn:aws:ecr:*:1:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:1:repository/A", false},
-		{`"Action":"*","Resource":"arn:aws:ecr:*:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:1:repository/a", false},
+		{`"Action":"*","Resource":"arn:aws:ecr:*:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:1:repository/a", true},
+		{`"Action":"*","Resource":"arn:aws:ecr:r*:1:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:x:1:repository/a", true},
+		{`"Action":"*","Resource":"arn:aws:ecr:r*x:1:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:x:1:repository/a", false},
+		{`"Action":"*","Resource":"arn:aws:ecr:r?x:1:repository/a"`, "ecr:PutImage", "arn:aws:ecr:r:x:1:repository/a", false},
+		{`"Action":"*","Resource":"arn:aws:iam::*"`, "iam:PassRole", "arn:aws:iam::1:role/x", true},
+		{`"Action":"*","Resource":"arn:aws:iam::*:role/x"`, "iam:PassRole", "arn:aws:iam::1:role/y", false},
 		{`"Action":"*","NotResource":"arn:aws:iam::1:role/ok/*"`, "iam:PassRole", "arn:aws:iam::1:role/ok/x", false},
 		{`"Action":"*","NotResource":"arn:aws:iam::1:role/ok/*"`, "iam:PassRole", "arn:aws:iam::1:role/x", true},
 	}
@@ -304,7 +326,7 @@ func FuzzPattern(f *testing.F) {
 		if !utf8.ValidString(text) || !utf8.ValidString(s) || len(text) > 200 || len(s) > 200 {
 			t.Skip() // neither policies nor claims are anything but UTF-8
 		}
-		p, ok := variables(nil).compile(text, true)
+		p, ok := variables(nil).compile(text, anything)
 		if !ok {
 			t.Fatalf("%q is no pattern", text)
 		}
@@ -313,7 +335,7 @@ func FuzzPattern(f *testing.F) {
 		if got := p.match(s); got != want {
 			t.Errorf("%q matches %q: %t, want %t", text, s, got, want)
 		}
-		literal, _ := variables(nil).compile(text, false)
+		literal, _ := variables(nil).compile(text, nothing)
 		if literal.match(s) != (text == s) {
 			t.Errorf("%q as a text matches %q: %t", text, s, literal.match(s))
 		}
