@@ -99,6 +99,25 @@ type reader struct {
 	doc     []byte
 	repeats []Repeat
 	err     error
+	// lenient reads on where the document is still a policy: what IAM refuses
+	// in it becomes a doubt, and what is in doubt is left out.
+	lenient bool
+	doubts  []doubt
+}
+
+// doubt is what a policy holds that no policy may.
+type doubt struct {
+	offset int
+	text   string
+}
+
+// refuse is fail, but for a lenient reader.
+func (r *reader) refuse(offset int, format string, args ...any) {
+	if r.lenient {
+		r.doubts = append(r.doubts, doubt{offset, fmt.Errorf(format, args...).Error()})
+		return
+	}
+	r.fail(offset, format, args...)
 }
 
 func (r *reader) fail(offset int, format string, args ...any) {
@@ -145,7 +164,7 @@ func (r *reader) policy(root node) Policy {
 		case "Version":
 			p.Version = r.text(m.value)
 			if p.Version != "2012-10-17" && p.Version != "2008-10-17" {
-				r.fail(m.value.offset, "Version %q is neither 2012-10-17 nor 2008-10-17", p.Version)
+				r.refuse(m.value.offset, "Version %q is neither 2012-10-17 nor 2008-10-17", p.Version)
 			}
 		case "Id":
 			p.ID = r.text(m.value)
@@ -165,10 +184,11 @@ func (r *reader) policy(root node) Policy {
 func (r *reader) unknown(m member, known ...string) {
 	for _, name := range known {
 		if strings.EqualFold(name, m.name) {
-			r.fail(m.offset, "%s: unknown element %q: it is spelled %q", m.value.path, m.name, name)
+			r.refuse(m.offset, "%s: unknown element %q: it is spelled %q", m.value.path, m.name, name)
+			return
 		}
 	}
-	r.fail(m.offset, "%s: unknown element %q", m.value.path, m.name)
+	r.refuse(m.offset, "%s: unknown element %q", m.value.path, m.name)
 }
 
 func (r *reader) text(n node) string {
@@ -193,7 +213,7 @@ func (r *reader) statements(n node) []Statement {
 	for _, item := range items {
 		s := r.statement(item)
 		if s.Sid != "" && sids[s.Sid] {
-			r.fail(item.offset, "%s: the Sid %q is used twice", item.path, s.Sid)
+			r.refuse(item.offset, "%s: the Sid %q is used twice", item.path, s.Sid)
 		}
 		sids[s.Sid] = true
 		statements = append(statements, s)
@@ -212,7 +232,7 @@ func (r *reader) statement(n node) Statement {
 		case "Principal":
 			s.Principals = r.principals(m.value)
 		case "NotPrincipal":
-			r.fail(m.offset, "%s: NotPrincipal is not supported: it admits whoever is not named", m.value.path)
+			r.refuse(m.offset, "%s: NotPrincipal is not supported: it admits whoever is not named", m.value.path)
 		case "Action":
 			s.Actions = r.checked(m.value, checkAction)
 		case "NotAction":
@@ -233,13 +253,13 @@ func (r *reader) statement(n node) Statement {
 
 func (r *reader) check(n node, s Statement) {
 	if s.Effect != Allow && s.Effect != Deny {
-		r.fail(n.offset, "%s: Effect %q is neither Allow nor Deny", n.path, s.Effect)
+		r.refuse(n.offset, "%s: Effect %q is neither Allow nor Deny", n.path, s.Effect)
 	}
 	if (s.Actions == nil) == (s.NotActions == nil) {
-		r.fail(n.offset, "%s needs one of Action and NotAction", n.path)
+		r.refuse(n.offset, "%s needs one of Action and NotAction", n.path)
 	}
 	if s.Resources != nil && s.NotResources != nil {
-		r.fail(n.offset, "%s has both Resource and NotResource", n.path)
+		r.refuse(n.offset, "%s has both Resource and NotResource", n.path)
 	}
 }
 
@@ -249,7 +269,7 @@ func (r *reader) list(n node) []string {
 		r.fail(n.offset, "%w", err)
 	}
 	if len(values) == 0 {
-		r.fail(n.offset, "%s is empty", n.path)
+		r.refuse(n.offset, "%s is empty", n.path)
 	}
 	return values
 }
@@ -268,7 +288,8 @@ func (r *reader) checked(n node, check func(string) error) []string {
 func (r *reader) principals(n node) []Principal {
 	if n.kind == scalar {
 		if n.text != "*" {
-			r.fail(n.offset, "%s is neither \"*\" nor an object", n.path)
+			r.refuse(n.offset, "%s is neither \"*\" nor an object", n.path)
+			return []Principal{}
 		}
 		return []Principal{{Kind: Anyone, Value: "*"}}
 	}
@@ -284,7 +305,7 @@ func (r *reader) principals(n node) []Principal {
 		}
 	}
 	if len(principals) == 0 {
-		r.fail(n.offset, "%s names nobody", n.path)
+		r.refuse(n.offset, "%s names nobody", n.path)
 	}
 	return principals
 }
@@ -294,15 +315,15 @@ func (r *reader) conditions(n node) []Condition {
 	for _, m := range r.members(n) {
 		op, err := parseOperator(m.name)
 		if err != nil {
-			r.fail(m.offset, "%s: %w", m.value.path, err)
+			r.refuse(m.offset, "%s: %w", m.value.path, err)
 		}
 		for _, key := range r.members(m.value) {
 			values, err := key.value.strings()
 			if err != nil {
-				r.fail(key.value.offset, "%w", err)
+				r.refuse(key.value.offset, "%w", err)
 			}
 			if err := op.checkValues(values); err != nil {
-				r.fail(key.value.offset, "%s: %w", key.value.path, err)
+				r.refuse(key.value.offset, "%s: %w", key.value.path, err)
 			}
 			conditions = append(conditions, Condition{Operator: m.name, Key: key.name, Values: values})
 		}

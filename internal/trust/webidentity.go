@@ -17,6 +17,15 @@ func GitHubKeys() []string {
 	return []string{"actor", "actor_id", "job_workflow_ref", "repository", "repository_id", "workflow", "ref", "environment", "enterprise_id"}
 }
 
+// claimsOf lists the claims that are condition keys for an issuer's tokens.
+func claimsOf(issuer string) []string {
+	claims := []string{"sub", "aud"}
+	if issuer == GitHubIssuer || strings.HasPrefix(issuer, GitHubIssuer+"/") {
+		claims = append(claims, GitHubKeys()...)
+	}
+	return claims
+}
+
 // ProviderARN names the provider of an issuer (https://…) in an account.
 func ProviderARN(account, issuer string) string {
 	return "arn:aws:iam::" + account + ":oidc-provider/" + strings.TrimPrefix(issuer, "https://")
@@ -26,12 +35,8 @@ func ProviderARN(account, issuer string) string {
 // token of issuer with these claims, aud being the audience in effect. provider
 // is the ARN of the issuer's provider in the role's account.
 func WebIdentity(provider, issuer string, claims map[string]string) Request {
-	keys := []string{"sub", "aud"}
-	if issuer == GitHubIssuer || strings.HasPrefix(issuer, GitHubIssuer+"/") {
-		keys = append(keys, GitHubKeys()...)
-	}
 	context := make(map[string][]string)
-	for _, key := range keys {
+	for _, key := range claimsOf(issuer) {
 		if value, ok := claims[key]; ok {
 			context[strings.TrimPrefix(issuer, "https://")+":"+key] = []string{value}
 		}
