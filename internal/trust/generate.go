@@ -64,14 +64,14 @@ func (d Deployment) DeployPolicy() Policy {
 		}
 	}
 	statements := []Statement{
-		allow("EcrLogin", []string{"*"}, "ecr:GetAuthorizationToken"),
-		allow("EcrPushOneRepo", repositories,
+		permit("EcrLogin", []string{"*"}, "ecr:GetAuthorizationToken"),
+		permit("EcrPushOneRepo", repositories,
 			"ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload",
 			"ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:DescribeImages", "ecr:DescribeRepositories"),
-		allow("PullPromoted", sources, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-		allow("ReadDeployParameters", parameters, "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory"),
-		allow("LockAndRecord", records, "ssm:PutParameter"),
-		allow("Unlock", locks, "ssm:DeleteParameter"),
+		permit("PullPromoted", sources, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+		permit("ReadDeployParameters", parameters, "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory"),
+		permit("LockAndRecord", records, "ssm:PutParameter"),
+		permit("Unlock", locks, "ssm:DeleteParameter"),
 	}
 	return policy(append(statements, d.runtimeStatements()...)...)
 }
@@ -99,16 +99,16 @@ func (d Deployment) runtimeStatements() []Statement {
 	if runtimes == nil {
 		return nil
 	}
-	pass := allow("PassOnlyTheExecutionRole", []string{exact(d.ExecutionRole)}, "iam:PassRole")
+	pass := permit("PassOnlyTheExecutionRole", []string{exact(d.ExecutionRole)}, "iam:PassRole")
 	pass.Conditions = []Condition{{"StringEquals", "iam:PassedToService", []string{AgentCore}}}
 	return []Statement{
-		allow("ReadRuntime", read, "bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:ListAgentRuntimeVersions",
+		permit("ReadRuntime", read, "bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:ListAgentRuntimeVersions",
 			"bedrock-agentcore:GetAgentRuntimeEndpoint", "bedrock-agentcore:ListAgentRuntimeEndpoints"),
 		d.update(runtimes),
-		allow("MoveEndpoint", moved, "bedrock-agentcore:UpdateAgentRuntimeEndpoint"),
-		allow("Verify", invoked, "bedrock-agentcore:InvokeAgentRuntime"),
+		permit("MoveEndpoint", moved, "bedrock-agentcore:UpdateAgentRuntimeEndpoint"),
+		permit("Verify", invoked, "bedrock-agentcore:InvokeAgentRuntime"),
 		pass,
-		allow("ReadLogs", logs, "logs:FilterLogEvents"),
+		permit("ReadLogs", logs, "logs:FilterLogEvents"),
 	}
 }
 
@@ -116,7 +116,7 @@ func (d Deployment) runtimeStatements() []Statement {
 // alone would hold for an update without any network, hence Null besides
 // (AgentCore developer guide: use IAM condition keys with VPC settings).
 func (d Deployment) update(runtimes []string) Statement {
-	s := allow("UpdateThisRuntime", runtimes, "bedrock-agentcore:UpdateAgentRuntime")
+	s := permit("UpdateThisRuntime", runtimes, "bedrock-agentcore:UpdateAgentRuntime")
 	var within, present []Condition
 	for _, network := range []struct {
 		key     string
@@ -140,18 +140,18 @@ func (d Deployment) update(runtimes []string) Statement {
 // later, it passes no other role, and to AgentCore alone, changes nothing in
 // IAM and acts in the environment's region and those promoted from.
 func (d Deployment) Boundary() Policy {
-	ceiling := allow("Ceiling", []string{"*"},
+	ceiling := permit("Ceiling", []string{"*"},
 		"ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart",
 		"ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:DescribeImages",
 		"ecr:DescribeRepositories", "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory", "ssm:PutParameter",
 		"ssm:DeleteParameter", "bedrock-agentcore:GetAgentRuntime*", "bedrock-agentcore:ListAgentRuntime*",
 		"bedrock-agentcore:UpdateAgentRuntime*", "bedrock-agentcore:InvokeAgentRuntime", "logs:FilterLogEvents", "iam:PassRole")
 	ceiling.Conditions = []Condition{{"StringEqualsIfExists", "aws:RequestedRegion", d.regions()}}
-	elsewhere := deny("PassRoleOnlyToAgentCore", "iam:PassRole")
+	elsewhere := forbid("PassRoleOnlyToAgentCore", "iam:PassRole")
 	elsewhere.Conditions = []Condition{{"StringNotEquals", "iam:PassedToService", []string{AgentCore}}}
-	another := deny("PassRoleOnlyTheExecutionRole", "iam:PassRole")
+	another := forbid("PassRoleOnlyTheExecutionRole", "iam:PassRole")
 	another.Resources, another.NotResources = nil, []string{exact(d.ExecutionRole)}
-	return policy(ceiling, elsewhere, another, deny("NeverEscalate",
+	return policy(ceiling, elsewhere, another, forbid("NeverEscalate",
 		"sts:AssumeRole", "iam:Create*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Delete*", "iam:Update*",
 		"ecr:SetRepositoryPolicy", "ecr:DeleteRepository", "ecr:BatchDeleteImage", "ecr:PutImageTagMutability",
 		"ecr:PutLifecyclePolicy", "bedrock-agentcore:PutResourcePolicy", "bedrock-agentcore:InvokeAgentRuntimeForUser",
@@ -208,16 +208,16 @@ func (d Deployment) ExecutionPolicy() Policy {
 	if identities != nil {
 		identities = append([]string{d.arn("bedrock-agentcore", "workload-identity-directory/default")}, identities...)
 	}
-	metrics := allow("PutMetrics", []string{"*"}, "cloudwatch:PutMetricData")
+	metrics := permit("PutMetrics", []string{"*"}, "cloudwatch:PutMetricData")
 	metrics.Conditions = []Condition{{"StringEquals", "cloudwatch:namespace", []string{"bedrock-agentcore"}}}
 	return policy(
-		allow("EcrLogin", []string{"*"}, "ecr:GetAuthorizationToken"),
-		allow("PullImage", repositories, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-		allow("MakeLogGroup", groups, "logs:CreateLogGroup", "logs:DescribeLogStreams"),
-		allow("WriteLogs", streams, "logs:CreateLogStream", "logs:PutLogEvents"),
-		allow("Trace", []string{"*"}, "xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
+		permit("EcrLogin", []string{"*"}, "ecr:GetAuthorizationToken"),
+		permit("PullImage", repositories, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+		permit("MakeLogGroup", groups, "logs:CreateLogGroup", "logs:DescribeLogStreams"),
+		permit("WriteLogs", streams, "logs:CreateLogStream", "logs:PutLogEvents"),
+		permit("Trace", []string{"*"}, "xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
 		metrics,
-		allow("ActAsWorkload", identities, "bedrock-agentcore:GetWorkloadAccessToken", "bedrock-agentcore:GetWorkloadAccessTokenForJWT"),
+		permit("ActAsWorkload", identities, "bedrock-agentcore:GetWorkloadAccessToken", "bedrock-agentcore:GetWorkloadAccessTokenForJWT"),
 	)
 }
 
@@ -323,11 +323,11 @@ func policy(statements ...Statement) Policy {
 	return p
 }
 
-func allow(sid string, resources []string, actions ...string) Statement {
+func permit(sid string, resources []string, actions ...string) Statement {
 	return Statement{Sid: sid, Effect: Allow, Actions: actions, Resources: resources}
 }
 
-func deny(sid string, actions ...string) Statement {
+func forbid(sid string, actions ...string) Statement {
 	return Statement{Sid: sid, Effect: Deny, Actions: actions, Resources: []string{"*"}}
 }
 

@@ -279,7 +279,7 @@ func (r *reader) checked(n node, check func(string) error) []string {
 	values := r.list(n)
 	for _, value := range values {
 		if err := check(value); err != nil {
-			r.fail(n.offset, "%s: %w", n.path, err)
+			r.refuse(n.offset, "%s: %w", n.path, err)
 		}
 	}
 	return values
