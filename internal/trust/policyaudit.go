@@ -163,9 +163,9 @@ func (n node) member(name string) (node, bool) {
 }
 
 // probing is the policy as it stands if the conditions on other keys than these
-// turn out as bad as they can: an Allow's hold, a Deny's don't. Conditions on a
-// resource's tags stay, for they name resources; variables may have any value.
-// statements are where in the policy each one comes from.
+// (in lower case) turn out as bad as they can: an Allow's hold, a Deny's don't.
+// Conditions on a resource's tags stay, for they name resources; variables may
+// have any value. statements are where in the policy each one comes from.
 func (p Policy) probing(keys ...string) (probing Policy, statements []int) {
 	known := func(c Condition) bool {
 		key := strings.ToLower(c.Key)

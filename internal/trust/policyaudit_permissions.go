@@ -93,8 +93,7 @@ func (a *policyAudit) name(statement int) string {
 // allowing lists the statements that allow the action on one of the resources,
 // in a request with this context.
 func (a *policyAudit) allowing(action string, context map[string][]string, of func(statement int, action string) []string) []int {
-	keys := []string{"iam:passedtoservice"}
-	probing, origin := a.policy.probing(keys...)
+	probing, origin := a.policy.probing("iam:passedtoservice")
 	var allowing []int
 	for i, s := range probing.Statements {
 		if s.Effect != Allow || !s.actsOn(action) {

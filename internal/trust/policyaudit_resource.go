@@ -22,9 +22,6 @@ func (a *policyAudit) executionTrust() {
 			a.sharedWith(i, p)
 		}
 	}
-	if a.Role != "" && a.Role == a.ExecutionRole {
-		return // it is the execution role's trust, and found by the role's other documents
-	}
 }
 
 // confusedDeputy asks whether the service may come on behalf of a stranger, or
