@@ -99,9 +99,17 @@ func pushImage(t *testing.T, cfg aws.Config) string {
 
 func executionRole(t *testing.T, cfg aws.Config) string {
 	t.Helper()
-	out, err := iam.NewFromConfig(cfg).CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("execution"),
+	roles := iam.NewFromConfig(cfg)
+	out, err := roles.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("execution"),
 		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",
 			"Principal":{"Service":"bedrock-agentcore.amazonaws.com"}}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = roles.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("execution"), PolicyName: aws.String("pull"),
+		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[
+			{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"},
+			{"Effect":"Allow","Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],"Resource":"arn:aws:ecr:*:*:repository/agent"}]}`)})
 	if err != nil {
 		t.Fatal(err)
 	}

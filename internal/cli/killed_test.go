@@ -169,10 +169,16 @@ func setUpKilled(t *testing.T, s *killedServer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = s.iam.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("exec"), PolicyName: aws.String("pull"), PolicyDocument: aws.String(killedPull)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := (&imageLedger{chance: rand.New(rand.NewPCG(1, 1))}).push(t.Context(), s, "base"); err != nil {
 		t.Fatal(err)
 	}
 }
+
+const killedPull = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],"Resource":"*"}]}`
 
 const killedTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 

@@ -74,12 +74,6 @@ func (c *Cloud) identifyRuntime(k *call) error {
 	return nil
 }
 
-// may records what the call acts on and asks whether the caller may.
-func (c *Cloud) may(k *call, resource string) error {
-	k.resource = resource
-	return c.allowed(k.principal, "bedrock-agentcore:"+k.op.name, resource)
-}
-
 // body reads a JSON object of a request.
 func (k *call) object() (document, error) {
 	d := document{}

@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 )
 
@@ -101,22 +100,17 @@ func configuration(body document) document {
 // the image. The runtime is an ARN, whose id is * before it has one.
 func (c *Cloud) acceptArtifact(k *call, runtime string, body document) (digest string, err error) {
 	role, uri := stringOf(body, "roleArn"), imageURI(body)
-	if err := c.allowed(k.principal, "iam:PassRole", role); err != nil {
+	if err := c.mayPass(k, role, runtime); err != nil {
 		return "", err
 	}
-	if account := strings.Split(role, ":")[4]; account != k.account {
-		return "", faultf(http.StatusForbidden, "AccessDeniedException", "Cross-account pass role is not allowed.")
-	}
-	if err := c.passable(role, "bedrock-agentcore.amazonaws.com", runtime); err != nil {
+	if err := c.passable(role, agentcoreService, runtime); err != nil {
 		return "", withReason(err)
 	}
-	// The execution role pulls the image, not the caller.
-	puller := principal{arn: role, account: k.account, role: role[strings.LastIndexByte(role, '/')+1:]}
-	for _, action := range []string{"ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
-		if err := c.mayPull(puller, action, repositoryARN(uri)); err != nil {
-			return "", invalidField("agentRuntimeArtifact.containerConfiguration.containerUri",
-				"Access denied while validating ECR URI '%s'. The execution role requires permissions for ecr:GetAuthorizationToken, ecr:BatchGetImage, and ecr:GetDownloadUrlForLayer operations.", uri)
-		}
+	if err := c.mayPull(c.execution(k.region, role, &k.decisions), uri); err != nil {
+		f := invalidField("agentRuntimeArtifact.containerConfiguration.containerUri",
+			"Access denied while validating ECR URI '%s'. The execution role requires permissions for ecr:GetAuthorizationToken, ecr:BatchGetImage, and ecr:GetDownloadUrlForLayer operations.", uri)
+		f.why = err.Error()
+		return "", f
 	}
 	allowed := arches(body)
 	found, err := c.findImage(uri, allowed)
@@ -134,15 +128,6 @@ func (c *Cloud) acceptArtifact(k *call, runtime string, body document) (digest s
 	return found.digest, nil
 }
 
-// mayPull asks for one of the actions that a pull needs. Another account's
-// repository needs a policy of its own besides, which the local cloud has not.
-func (c *Cloud) mayPull(p principal, action, repository string) error {
-	if parts := strings.Split(repository, ":"); len(parts) > 4 && parts[4] != p.account {
-		return faultf(http.StatusForbidden, "AccessDeniedException", "no policy of %s lets %s do %s", repository, p.arn, action)
-	}
-	return c.allowed(p, action, repository)
-}
-
 // withReason completes a ValidationException of another part of the cloud.
 func withReason(err error) error {
 	if f := asFault(err); f != nil && f.Fields == nil {
@@ -158,15 +143,4 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
-}
-
-// repositoryARN of an image's name.
-func repositoryARN(uri string) string {
-	host, rest, _ := strings.Cut(uri, "/")
-	repository, _, _ := strings.Cut(strings.SplitN(rest, "@", 2)[0], ":")
-	parts := strings.Split(host, ".") // <account>.dkr.ecr.<region>.amazonaws.com
-	if len(parts) < 4 {
-		return "*" // ECR Public
-	}
-	return fmt.Sprintf("arn:aws:ecr:%s:%s:repository/%s", parts[3], parts[0], repository)
 }

@@ -37,7 +37,7 @@ func (c *Cloud) createAgentRuntimeEndpoint(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayMakeEndpoint(k, body); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()
@@ -189,10 +189,10 @@ func (c *Cloud) updateAgentRuntimeEndpoint(k *call) (any, error) {
 // endpointOf finds the endpoint that a path names, asking whether the caller
 // may. The caller holds c.agentcore.mu.
 func (c *Cloud) endpointOf(k *call) (*runtimeRecord, *endpointRecord, error) {
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayRuntime(k, nil); err != nil {
 		return nil, nil, err
 	}
-	if err := c.may(k, runtimeARN(k.account, k.region, k.params[0])+"/runtime-endpoint/"+k.params[1]); err != nil {
+	if err := c.may(k, runtimeARN(k.account, k.region, k.params[0])+"/runtime-endpoint/"+k.params[1], nil); err != nil {
 		return nil, nil, err
 	}
 	r, err := c.runtime(k.account, k.region, k.params[0])
@@ -235,7 +235,7 @@ func (c *Cloud) getAgentRuntimeEndpoint(k *call) (any, error) {
 }
 
 func (c *Cloud) listAgentRuntimeEndpoints(k *call) (any, error) {
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayRuntime(k, nil); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()

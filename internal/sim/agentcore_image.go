@@ -57,6 +57,10 @@ var numericUser = regexp.MustCompile(`^[0-9]*(:[0-9]+)?$`)
 // agent's environment is the image's, with the runtime's variables above it.
 func (c *Cloud) prepare(ctx context.Context, s *session, r *runtimeRecord) (sandbox.Agent, error) {
 	none := sandbox.Agent{}
+	if err := c.mayStart(r, s.version); err != nil {
+		c.warn("agent %s version %d: %v", s.key.runtime, s.version.Number, err)
+		return none, err
+	}
 	img, err := c.findImage(pinned(imageURI(s.version.Document), s.version.Digest), arches(s.version.Document))
 	if err != nil {
 		c.warn("agent %s version %d: %v", s.key.runtime, s.version.Number, err)

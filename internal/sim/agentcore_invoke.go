@@ -66,19 +66,23 @@ func target(k *call) (invocation, error) {
 }
 
 // mayInvoke asks whether the caller may: AgentCore authorises on the runtime
-// and on the endpoint.
+// and on the endpoint. Runtimes have no policies of their own here, so that
+// other accounts may not.
 func (c *Cloud) mayInvoke(k *call, in invocation) error {
 	if in.account != k.account || in.region != k.region {
-		return faultf(http.StatusForbidden, "AccessDeniedException", "%s may not call %s: other accounts and regions need a resource policy, which the local cloud has not", k.principal.arn, in.arn())
+		return k.foreign(in.arn())
 	}
-	if err := c.may(k, in.arn()); err != nil {
-		return err
-	}
-	if err := c.may(k, in.arn()+"/runtime-endpoint/"+in.endpoint); err != nil {
-		return err
-	}
+	actions := []string{k.op.name}
 	if k.Header.Get(headerUser) != "" {
-		return c.allowed(k.principal, "bedrock-agentcore:InvokeAgentRuntimeForUser", in.arn())
+		actions = append(actions, "InvokeAgentRuntimeForUser")
+	}
+	for _, action := range actions {
+		for _, resource := range []string{in.arn(), in.arn() + "/runtime-endpoint/" + in.endpoint} {
+			k.resource = resource
+			if err := c.allowed(k.asker(), "bedrock-agentcore:"+action, resource, nil); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (c *Cloud) createAgentRuntime(k *call) (any, error) {
 		return nil, err
 	}
 	name, token := stringOf(body, "agentRuntimeName"), stringOf(body, "clientToken")
-	if err := c.may(k, runtimeARN(k.account, k.region, "*")); err != nil {
+	if err := c.mayCreate(k, runtimeARN(k.account, k.region, "*"), configurationKeys(body)); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()
@@ -153,7 +153,7 @@ func (c *Cloud) updateAgentRuntime(k *call) (any, error) {
 	if m := stringsOf(body, "metadataConfiguration"); m != nil && string(m["requireMMDSV2"]) != "true" {
 		return nil, invalidField("metadataConfiguration.requireMMDSV2", "requireMMDSV2 can't be set to false")
 	}
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayRuntime(k, configurationKeys(body)); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()
@@ -214,17 +214,17 @@ func (c *Cloud) makeVersion(k *call, r *runtimeRecord, body document, token stri
 }
 
 // mayRuntime checks the id of the path and asks whether the caller may.
-func (c *Cloud) mayRuntime(k *call) error {
+func (c *Cloud) mayRuntime(k *call, more keys) error {
 	v := &check{}
 	runtimeIDShape()(v, "agentRuntimeId", rawOf(k.params[0]))
 	if err := v.err(); err != nil {
 		return err
 	}
-	return c.may(k, runtimeARN(k.account, k.region, k.params[0]))
+	return c.may(k, runtimeARN(k.account, k.region, k.params[0]), more)
 }
 
 func (c *Cloud) getAgentRuntime(k *call) (any, error) {
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayRuntime(k, nil); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()
@@ -271,7 +271,7 @@ func (r *runtimeRecord) snapshot(v *versionRecord) document {
 }
 
 func (c *Cloud) listAgentRuntimes(k *call) (any, error) {
-	if err := c.may(k, "*"); err != nil {
+	if err := c.may(k, "*", nil); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()
@@ -305,7 +305,7 @@ func (r *runtimeRecord) item(v *versionRecord) map[string]any {
 }
 
 func (c *Cloud) listAgentRuntimeVersions(k *call) (any, error) {
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayRuntime(k, nil); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()
@@ -329,7 +329,7 @@ func (c *Cloud) listAgentRuntimeVersions(k *call) (any, error) {
 // that one version alone, unless an endpoint needs it. Assumption: endpoints
 // do not keep a runtime from being deleted.
 func (c *Cloud) deleteAgentRuntime(k *call) (any, error) {
-	if err := c.mayRuntime(k); err != nil {
+	if err := c.mayRuntime(k, nil); err != nil {
 		return nil, err
 	}
 	c.agentcore.mu.Lock()

@@ -78,6 +78,21 @@ func newAgents(t *testing.T) *agents {
 	return a
 }
 
+// pullPolicy lets a role pull from every repository of its account.
+const pullPolicy = `{"Version":"2012-10-17","Statement":[
+	{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"},
+	{"Effect":"Allow","Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],"Resource":"arn:aws:ecr:*:*:repository/*"}]}`
+
+// permit gives a role its only inline policy.
+func permit(t testing.TB, srv *httptest.Server, account, roleName, policy string) {
+	t.Helper()
+	_, err := iam.NewFromConfig(adminConfig(t, srv, account)).PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{
+		RoleName: &roleName, PolicyName: aws.String("permissions"), PolicyDocument: &policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func executionRole(t *testing.T, srv *httptest.Server, account, name string) string {
 	t.Helper()
 	client := iam.NewFromConfig(adminConfig(t, srv, account))
@@ -86,6 +101,7 @@ func executionRole(t *testing.T, srv *httptest.Server, account, name string) str
 	if err != nil {
 		t.Fatal(err)
 	}
+	permit(t, srv, account, name, pullPolicy)
 	return *out.Role.Arn
 }
 

@@ -83,6 +83,8 @@ type call struct {
 	answer http.ResponseWriter
 	wrote  bool
 	hit    *hit // what befalls it
+	// decisions are what the permission policies said.
+	decisions []Decision
 }
 
 // decode reads a JSON body into v, by exact names. Unknown members are ignored,
@@ -120,6 +122,14 @@ type fault struct {
 
 func (f *fault) Error() string { return f.Code + ": " + f.Message }
 
+// reason is the error with what the caller is not told.
+func (f *fault) reason() string {
+	if f.why == "" {
+		return f.Error()
+	}
+	return f.Error() + ": " + f.why
+}
+
 func faultf(status int, code, format string, args ...any) *fault {
 	return &fault{Code: code, Status: status, Message: fmt.Sprintf(format, args...)}
 }
@@ -140,12 +150,9 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 	status := c.respond(k.answer, k, result, err)
 	entry := Call{Time: k.at, Principal: k.principal.arn, Service: k.op.service, Action: k.op.name,
 		Resource: k.resource, Method: r.Method, Path: r.URL.Path, Bytes: int64(len(body)),
-		Status: status, Allowed: true, RequestID: k.id, Fault: k.hit.mark()}
+		Status: status, Allowed: true, RequestID: k.id, Fault: k.hit.mark(), Decisions: k.decisions}
 	if f := asFault(err); f != nil && (denies(f) || k.principal.arn == "anonymous") {
-		entry.Allowed, entry.Why = false, f.Code+": "+f.Message
-		if f.why != "" {
-			entry.Why += ": " + f.why
-		}
+		entry.Allowed, entry.Why = false, f.reason()
 	}
 	c.journal.add(entry)
 	k.hit.end()
@@ -171,7 +178,13 @@ func (c *Cloud) dispatch(k *call) (any, error) {
 	if err := k.hit.begin(k.Context()); err != nil {
 		return nil, err
 	}
-	return k.op.run(k)
+	if k.op.service == "iam" {
+		if err := c.mayIAM(k); err != nil {
+			return nil, k.wordDenial(err)
+		}
+	}
+	result, err := k.op.run(k)
+	return result, k.wordDenial(err)
 }
 
 // identify finds the operation that a request names.

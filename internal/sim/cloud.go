@@ -69,6 +69,7 @@ type Cloud struct {
 	journal  *journal
 	faults   faults // faults*.go
 
+	policies  policyCache
 	identity  identity  // STS, IAM, GitHub's issuer: identity*.go, sts.go, iam.go, oidc.go
 	keySets   keySets   // of other issuers: keysets.go
 	ssm       ssmState  // ssm.go

@@ -98,10 +98,10 @@ func TestWhatHasEndedMakesRoom(t *testing.T) {
 	clock := &movedClock{at: time.Now()}
 	c, _, _ := openCloud(t, clock.now)
 	r := role{Account: DefaultAccount, Name: "r", ID: "AROAX"}
-	old := must[accessKey](t)(c.newSession(r, "s", "", time.Hour))
+	old := must[accessKey](t)(c.newSession(r, "s", "", "", time.Hour))
 	must[map[string]string](t)(c.startJob(Job{Repository: "acme/agents"}, "127.0.0.1:1"))
 	clock.add(26 * time.Hour)
-	must[accessKey](t)(c.newSession(r, "s", "", time.Hour))
+	must[accessKey](t)(c.newSession(r, "s", "", "", time.Hour))
 	var kept accessKey
 	if c.store.get(keyRecord+old.ID, &kept) {
 		t.Error("the session of yesterday is kept")

@@ -36,27 +36,41 @@ type principal struct {
 	id      string // GetCallerIdentity's UserId: AIDA…, or AROA…:session
 	// role and session are names, empty for a user.
 	role, session string
-	// expires is when the session ends; zero for a user.
-	expires time.Time
+	// policy is the session's policy, issued when the session began, and
+	// provider the ARN of who vouched for it.
+	policy   string
+	issued   time.Time
+	provider string
 }
 
 // accessKey is a key that signs calls: an administrator's long-lived one
 // (AKIA…) or that of a role's session (ASIA…). Record: identity/key/<id>.
 type accessKey struct {
+	identified
 	ID      string    `json:"id"`
 	Secret  string    `json:"secret"`
 	Token   string    `json:"token,omitempty"`
-	ARN     string    `json:"arn"`
-	Account string    `json:"account"`
-	UserID  string    `json:"user_id"`
-	Role    string    `json:"role,omitempty"`
-	Session string    `json:"session,omitempty"`
-	Policy  string    `json:"policy,omitempty"` // the session policy
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-func (a accessKey) principal() principal {
-	return principal{arn: a.ARN, account: a.Account, id: a.UserID, role: a.Role, session: a.Session, expires: a.Expires}
+// identified is a principal in a record.
+type identified struct {
+	ARN      string    `json:"arn"`
+	Account  string    `json:"account"`
+	UserID   string    `json:"user_id"`
+	Role     string    `json:"role,omitempty"`
+	Session  string    `json:"session,omitempty"`
+	Policy   string    `json:"policy,omitempty"` // the session policy
+	Provider string    `json:"provider,omitempty"`
+	Issued   time.Time `json:"issued,omitzero"`
+}
+
+func (i identified) principal() principal {
+	return principal{arn: i.ARN, account: i.Account, id: i.UserID, role: i.Role, session: i.Session, policy: i.Policy, provider: i.Provider, issued: i.Issued}
+}
+
+func (p principal) identified() identified {
+	return identified{ARN: p.arn, Account: p.account, UserID: p.id, Role: p.role, Session: p.session, Policy: p.policy, Provider: p.provider, Issued: p.issued}
 }
 
 const (
@@ -159,7 +173,7 @@ func (c *Cloud) githubToken() (string, error) {
 
 // newSession makes and keeps the temporary key of a role's session. What has
 // ended long ago makes room for it, so that a cloud may run for weeks.
-func (c *Cloud) newSession(r role, session, policy string, lifetime time.Duration) (accessKey, error) {
+func (c *Cloud) newSession(r role, session, policy, provider string, lifetime time.Duration) (accessKey, error) {
 	if err := c.forgetExpired(); err != nil {
 		return accessKey{}, err
 	}
@@ -167,7 +181,8 @@ func (c *Cloud) newSession(r role, session, policy string, lifetime time.Duratio
 	key.Token = newSessionToken()
 	key.ARN = "arn:aws:sts::" + r.Account + ":assumed-role/" + r.Name + "/" + session
 	key.Account, key.UserID = r.Account, r.ID+":"+session
-	key.Role, key.Session, key.Policy = r.Name, session, policy
+	key.Role, key.Session, key.Policy, key.Provider = r.Name, session, policy, provider
+	key.Issued = c.now().UTC().Truncate(time.Second)
 	key.Expires = c.now().UTC().Add(lifetime).Truncate(time.Second)
 	return key, c.store.put(keyRecord+key.ID, key)
 }

@@ -139,21 +139,14 @@ func (k *call) registryOf(id string) (registryID, error) {
 	return registryID{account: id, region: k.region}, nil
 }
 
-// mayUseRepository asks whether the principal may do action on a repository.
-// Another account's needs a repository policy besides; those are not modelled
-// yet, so it is denied whether the repository exists or not.
-func (c *Cloud) mayUseRepository(p principal, g registryID, action, name string) error {
-	resource := g.arn(name)
-	if p.account != "" && p.account != g.account {
-		return faultf(http.StatusBadRequest, "AccessDeniedException",
-			"User: %s is not authorized to perform: ecr:%s on resource: %s because no resource-based policy allows the ecr:%s action", p.arn, action, resource, action)
-	}
-	return c.allowed(p, "ecr:"+action, resource)
-}
-
 // target is what begins every operation on one repository: names are checked,
 // the resource noted, the permission asked.
 func (c *Cloud) target(k *call, in repositoryInput) (registryID, error) {
+	return c.targetTagged(k, in, nil)
+}
+
+// targetTagged is target for an operation that brings tags.
+func (c *Cloud) targetTagged(k *call, in repositoryInput, tags keys) (registryID, error) {
 	g, err := k.registryOf(in.RegistryID)
 	if err != nil {
 		return g, err
@@ -162,7 +155,18 @@ func (c *Cloud) target(k *call, in repositoryInput) (registryID, error) {
 		return g, err
 	}
 	k.resource = g.arn(in.RepositoryName)
-	return g, c.mayUseRepository(k.principal, g, k.op.name, in.RepositoryName)
+	return g, c.mayUseRepository(k.asker(), g, k.op.name, in.RepositoryName, tags)
+}
+
+// targetNew asks besides whether the caller may tag what it makes (ECR user
+// guide, "Tag a private repository").
+func (c *Cloud) targetNew(k *call, in createRepositoryInput) (registryID, error) {
+	tags := tagKeys(tagsOf(in.Tags))
+	g, err := c.targetTagged(k, in.repositoryInput, tags)
+	if err != nil || len(in.Tags) == 0 {
+		return g, err
+	}
+	return g, c.mayUseRepository(k.asker(), g, "TagResource", in.RepositoryName, tags)
 }
 
 // loadRepository returns a repository of the caller's own, but for its images
@@ -223,7 +227,7 @@ func (c *Cloud) createRepository(k *call) (any, error) {
 	if err := k.decode(&in); err != nil {
 		return nil, err
 	}
-	g, err := c.target(k, in.repositoryInput)
+	g, err := c.targetNew(k, in)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +275,7 @@ func (c *Cloud) describeRepositories(k *call) (any, error) {
 		return c.describeNamed(k, g, in.Names)
 	}
 	k.resource = g.arn("*")
-	if err := c.mayUseRepository(k.principal, g, k.op.name, "*"); err != nil {
+	if err := c.mayUseRepository(k.asker(), g, k.op.name, "*", nil); err != nil {
 		return nil, err
 	}
 	var names []string

@@ -16,10 +16,10 @@ import (
 const registryTokenLifetime = 12 * time.Hour
 
 // registryToken is what is kept of an authorization token; its password is
-// known by its digest alone.
+// known by its digest alone. Who asked for it is asked about at each use: it
+// outlives its session, but not its role's permissions.
 type registryToken struct {
-	ARN     string    `json:"arn"`
-	Account string    `json:"account"`
+	identified
 	Region  string    `json:"region"`
 	Expires time.Time `json:"expires"`
 }
@@ -38,14 +38,14 @@ func (c *Cloud) getAuthorizationToken(k *call) (any, error) {
 			return nil, ecrInvalid("the local cloud does not implement registryIds of other accounts; the token is good for all registries")
 		}
 	}
-	if err := c.allowed(k.principal, "ecr:GetAuthorizationToken", "*"); err != nil {
+	if err := c.allowed(k.asker(), "ecr:GetAuthorizationToken", "*", nil); err != nil {
 		return nil, err
 	}
 	c.dropOldTokens(k.at)
 	secret := make([]byte, 96)
 	rand.Read(secret) // never fails: crypto/rand
 	password := base64.RawURLEncoding.EncodeToString(secret)
-	token := registryToken{ARN: k.principal.arn, Account: k.account, Region: k.region, Expires: k.at.Add(registryTokenLifetime)}
+	token := registryToken{identified: k.principal.identified(), Region: k.region, Expires: k.at.Add(registryTokenLifetime)}
 	if err := c.store.put(registryTokenKey(password), token); err != nil {
 		return nil, err
 	}

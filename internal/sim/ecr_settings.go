@@ -45,7 +45,7 @@ func (c *Cloud) targetSetting(k *call) (settingInput, registryID, error) {
 	if err := k.decode(&in); err != nil {
 		return in, registryID{}, err
 	}
-	if err := c.allowed(k.principal, "ecr:"+k.op.name, "*"); err != nil {
+	if err := c.allowed(k.asker(), "ecr:"+k.op.name, "*", nil); err != nil {
 		return in, registryID{}, err
 	}
 	return in, registryID{k.account, k.region}, in.check()
@@ -76,7 +76,7 @@ func (c *Cloud) putAccountSetting(k *call) (any, error) {
 // mountSource is the repository that layers may be mounted from, or nil.
 func (c *Cloud) mountSource(x *exchange, from string) *repository {
 	if c.setting(x.registry, blobMounting) != "ENABLED" || checkRepositoryName(from) != nil ||
-		c.mayUseRepository(x.principal, x.registry, "GetDownloadUrlForLayer", from) != nil {
+		c.mayUseRepository(x.asker(), x.registry, "GetDownloadUrlForLayer", from, nil) != nil {
 		return nil
 	}
 	source, err := c.loadRepository(x.registry, from)

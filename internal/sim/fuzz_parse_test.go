@@ -186,8 +186,8 @@ func FuzzImageURI(f *testing.F) {
 		if again == nil || again[1] != m[1] || again[5] != m[5] || again[7] != digest || pinned(once, digest) != once {
 			t.Errorf("%q is pinned as %q", uri, once)
 		}
-		if arn := repositoryARN(uri); m[2] != "" && arn != "arn:aws:ecr:"+m[3]+":"+m[2]+":repository/"+m[5] {
-			t.Errorf("the repository of %q is %q", uri, arn)
+		if g, name, ok := imageRepository(uri); ok && (g != registryID{m[2], m[3]} || name != m[5]) {
+			t.Errorf("the repository of %q is %s", uri, g.arn(name))
 		}
 	})
 }

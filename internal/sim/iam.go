@@ -329,7 +329,3 @@ func (c *Cloud) passable(arn, service, source string) error {
 	}
 	return nil
 }
-
-// allowed says whether the principal may do action on resource. Nothing asks
-// permission policies yet: every operation goes through here once it does.
-func (c *Cloud) allowed(_ principal, _, _ string) error { return nil }

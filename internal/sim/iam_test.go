@@ -256,7 +256,7 @@ func TestIdentityIsThereAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := first.newSession(role{Account: DefaultAccount, Name: "r", ID: "AROAX"}, "s", "", 3600e9)
+	session, err := first.newSession(role{Account: DefaultAccount, Name: "r", ID: "AROAX"}, "s", "", "", 3600e9)
 	if err != nil {
 		t.Fatal(err)
 	}

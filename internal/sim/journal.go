@@ -25,6 +25,8 @@ type Call struct {
 	Status    int       `json:"status"`
 	Allowed   bool      `json:"allowed"`
 	Why       string    `json:"why,omitempty"` // why not
+	// Decisions are what the permission policies were asked, and said.
+	Decisions []Decision `json:"decisions,omitempty"`
 	RequestID string    `json:"request_id,omitempty"`
 	Fault     string    `json:"fault,omitempty"` // what befell it: f1 lost
 }
@@ -75,6 +77,10 @@ func (j *journal) add(call Call) {
 		*field = cut(*field, maxCallField)
 	}
 	call.Why = cut(call.Why, maxCallWhy)
+	for i := range call.Decisions {
+		d := &call.Decisions[i]
+		d.Resource, d.By = cut(d.Resource, maxCallField), cut(d.By, maxCallWhy)
+	}
 	raw, err := json.Marshal(call)
 	if err != nil {
 		return

@@ -97,6 +97,13 @@ func logGroupARN(account, region, name string) string {
 	return fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", region, account, name)
 }
 
+// mayUseLogGroup asks whether the caller may, on the group with its streams: a
+// policy names it as the group's ARN and :* (CloudWatch Logs user guide,
+// "Managing access permissions": without it, tagging alone is meant).
+func (c *Cloud) mayUseLogGroup(k *call) error {
+	return c.allowed(k.asker(), "logs:"+k.op.name, k.resource+":log-stream:", nil)
+}
+
 func (c *Cloud) filterLogEvents(k *call) (any, error) {
 	var q filterRequest
 	if err := k.decode(&q); err != nil {
@@ -111,7 +118,7 @@ func (c *Cloud) filterLogEvents(k *call) (any, error) {
 		return nil, err
 	}
 	k.resource = logGroupARN(k.account, k.region, name)
-	if err := c.allowed(k.principal, "logs:FilterLogEvents", k.resource); err != nil {
+	if err := c.mayUseLogGroup(k); err != nil {
 		return nil, err
 	}
 	after, err := parseLogToken(q.NextToken)
@@ -176,7 +183,7 @@ func (c *Cloud) describeLogGroups(k *call) (any, error) {
 	if err := k.decode(&q); err != nil {
 		return nil, err
 	}
-	if err := c.allowed(k.principal, "logs:DescribeLogGroups", logGroupARN(k.account, k.region, "*")); err != nil {
+	if err := c.allowed(k.asker(), "logs:DescribeLogGroups", logGroupARN(k.account, k.region, "")+":log-stream:", nil); err != nil {
 		return nil, err
 	}
 	if q.Prefix != "" && q.Pattern != "" {
@@ -228,7 +235,7 @@ func (c *Cloud) describeLogStreams(k *call) (any, error) {
 		return nil, err
 	}
 	k.resource = logGroupARN(k.account, k.region, name)
-	if err := c.allowed(k.principal, "logs:DescribeLogStreams", k.resource); err != nil {
+	if err := c.mayUseLogGroup(k); err != nil {
 		return nil, err
 	}
 	byTime := q.OrderBy == "LastEventTime"

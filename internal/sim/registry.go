@@ -27,6 +27,7 @@ type exchange struct {
 	resource  string
 	read      int64 // bytes of the body so far
 	hit       *hit  // what befalls it
+	decisions []Decision
 }
 
 // statusWriter remembers the status for the journal.
@@ -81,9 +82,9 @@ func (c *Cloud) serveRegistry(w http.ResponseWriter, r *http.Request) {
 	}
 	entry := Call{Time: x.at, Principal: x.principal.arn, Service: "registry", Action: x.route.action,
 		Resource: x.resource, Method: r.Method, Path: r.URL.Path, Bytes: x.read,
-		Status: x.w.status, Allowed: true, RequestID: x.id, Fault: x.hit.mark()}
-	if x.w.status == http.StatusUnauthorized || x.w.status == http.StatusForbidden {
-		entry.Allowed, entry.Why = false, err.Error()
+		Status: x.w.status, Allowed: true, RequestID: x.id, Fault: x.hit.mark(), Decisions: x.decisions}
+	if f := asFault(err); f != nil && (x.w.status == http.StatusUnauthorized || x.w.status == http.StatusForbidden) {
+		entry.Allowed, entry.Why = false, f.reason()
 	}
 	c.journal.add(entry)
 	x.hit.end()
@@ -108,7 +109,7 @@ func (c *Cloud) answerRegistry(x *exchange) error {
 	}
 	if x.route.repository != "" {
 		x.resource = x.registry.arn(x.route.repository)
-		if err := c.mayUseRepository(x.principal, x.registry, x.route.permission, x.route.repository); err != nil {
+		if err := c.mayUseRepository(x.asker(), x.registry, x.route.permission, x.route.repository, nil); err != nil {
 			return err
 		}
 	}
@@ -268,7 +269,7 @@ func (c *Cloud) login(x *exchange) error {
 	if !c.store.get(registryTokenKey(password), &token) || token.Region != x.registry.region {
 		return challenge
 	}
-	x.principal = principal{arn: token.ARN, account: token.Account}
+	x.principal = token.principal()
 	if !x.at.Before(token.Expires) {
 		return faultf(http.StatusForbidden, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
 	}

@@ -97,11 +97,11 @@ func signedCall(t testing.TB, url, key, secret, token, service string, at time.T
 func TestSignatures(t *testing.T) {
 	now := time.Date(2026, 11, 23, 0, 2, 0, 0, time.UTC)
 	c, key, secret := openCloud(t, func() time.Time { return now })
-	session, err := c.newSession(role{Account: "444455556666", Name: "r", ID: "AROAX"}, "s", "", time.Hour)
+	session, err := c.newSession(role{Account: "444455556666", Name: "r", ID: "AROAX"}, "s", "", "", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended, err := c.newSession(role{Account: "444455556666", Name: "r", ID: "AROAX"}, "s", "", -time.Second)
+	ended, err := c.newSession(role{Account: "444455556666", Name: "r", ID: "AROAX"}, "s", "", "", -time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,12 @@ func (k *call) parameterARN(name string) string {
 
 // mayUseParameter asks whether the caller may do action on a parameter and
 // notes the parameter for the journal.
-func (c *Cloud) mayUseParameter(k *call, action, name string) error {
+func (c *Cloud) mayUseParameter(k *call, action, name string, more keys) error {
 	k.resource = k.parameterARN(name)
-	return c.allowed(k.principal, "ssm:"+action, k.resource)
+	if p, ok := c.loadParameter(k, name); ok {
+		more = more.joined(resourceTags(tagsOf(p.Tags), "ssm:resourceTag"))
+	}
+	return c.allowed(k.asker(), "ssm:"+action, k.resource, more)
 }
 
 // loadParameter returns what all readers share: a change makes a new one.
@@ -198,7 +201,7 @@ func (c *Cloud) getParameter(k *call) (any, error) {
 		return nil, ssmInvalid("1 validation error detected: Value '' at 'name' failed to satisfy constraint: Member must have length greater than or equal to 1.")
 	}
 	ref, _ := c.parseParameterRef(k, in.Name)
-	if err := c.mayUseParameter(k, "GetParameter", ref.name); err != nil {
+	if err := c.mayUseParameter(k, "GetParameter", ref.name, nil); err != nil {
 		return nil, err
 	}
 	ref, v, err := c.lookupParameter(k, in.Name)
@@ -222,7 +225,7 @@ func (c *Cloud) getParameters(k *call) (any, error) {
 	found, missing := []parameterView{}, []string{}
 	for _, name := range in.Names {
 		ref, _ := c.parseParameterRef(k, name)
-		if err := c.mayUseParameter(k, "GetParameters", ref.name); err != nil {
+		if err := c.mayUseParameter(k, "GetParameters", ref.name, nil); err != nil {
 			return nil, err
 		}
 		ref, v, err := c.lookupParameter(k, name)
@@ -282,7 +285,7 @@ func (c *Cloud) getParameterHistory(k *call) (any, error) {
 		return nil, ssmInvalid("1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", size, parameterPageSize)
 	}
 	ref, ok := c.parseParameterRef(k, in.Name)
-	if err := c.mayUseParameter(k, "GetParameterHistory", ref.name); err != nil {
+	if err := c.mayUseParameter(k, "GetParameterHistory", ref.name, nil); err != nil {
 		return nil, err
 	}
 	p, found := c.loadParameter(k, ref.name)
@@ -349,7 +352,7 @@ func (c *Cloud) deleteParameter(k *call) (any, error) {
 // removeParameter deletes a parameter with its history; one created again
 // begins with version 1.
 func (c *Cloud) removeParameter(k *call, action, name string) error {
-	if err := c.mayUseParameter(k, action, name); err != nil {
+	if err := c.mayUseParameter(k, action, name, nil); err != nil {
 		return err
 	}
 	c.ssm.mu.Lock()

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/base64"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func (c *Cloud) getParametersByPath(k *call) (any, error) {
 	// "If a user has access to a path, then the user can access all levels of
 	// that path": one question for all of them.
 	prefix := strings.TrimSuffix(in.Path, "/")
-	if err := c.mayUseParameter(k, "GetParametersByPath", prefix); err != nil {
+	if err := c.mayUseParameter(k, "GetParametersByPath", prefix, keys{"ssm:Recursive": {strconv.FormatBool(in.Recursive)}}); err != nil {
 		return nil, err
 	}
 	page, next := c.parametersAfter(k, after, size, func(name string) bool {
@@ -98,7 +99,7 @@ func (c *Cloud) describeParameters(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.allowed(k.principal, "ssm:DescribeParameters", "arn:aws:ssm:"+k.region+":"+k.account+":*"); err != nil {
+	if err := c.allowed(k.asker(), "ssm:DescribeParameters", "arn:aws:ssm:"+k.region+":"+k.account+":*", nil); err != nil {
 		return nil, err
 	}
 	page, next := c.parametersAfter(k, after, size, func(string) bool { return !in.Shared }) // nobody shares any

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ func (c *Cloud) putParameter(k *call) (any, error) {
 		return nil, err
 	}
 	in.Name = strings.TrimSpace(in.Name) // "The service removes any spaces" at both ends
-	if err := c.mayUseParameter(k, "PutParameter", in.Name); err != nil {
+	if err := c.mayPutParameter(k, in); err != nil {
 		return nil, err
 	}
 	if err := in.check(); err != nil {
@@ -62,6 +63,16 @@ func (c *Cloud) putParameter(k *call) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"Version": v.Version, "Tier": v.Tier}, nil
+}
+
+// mayPutParameter asks besides whether the caller may tag what it makes
+// (PutParameter's reference, Tags).
+func (c *Cloud) mayPutParameter(k *call, in putParameterInput) error {
+	more := tagKeys(tagsOf(in.Tags)).joined(keys{"ssm:Overwrite": {strconv.FormatBool(in.Overwrite)}})
+	if err := c.mayUseParameter(k, "PutParameter", in.Name, more); err != nil || len(in.Tags) == 0 {
+		return err
+	}
+	return c.mayUseParameter(k, "AddTagsToResource", in.Name, more)
 }
 
 // checkParameterQuota refuses a new parameter where its tier has no room.

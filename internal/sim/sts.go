@@ -76,7 +76,7 @@ func (c *Cloud) assumeRoleWithWebIdentity(k *call) (any, error) {
 	if request.duration > r.MaxSession {
 		return nil, faultf(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
-	key, err := c.newSession(r, request.session, request.policy, request.duration)
+	key, err := c.newSession(r, request.session, request.policy, providerARN, request.duration)
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,9 @@ func (l *local) settleIn(t *testing.T) {
 	a := l.account
 	trust := trustOf("Service", "bedrock-agentcore.amazonaws.com", "sts:AssumeRole", nil)
 	a.Role = a.iam(t, "CreateRole", "RoleName", "execution", "AssumeRolePolicyDocument", trust).want(t, http.StatusOK).element("Arn")
+	a.iam(t, "PutRolePolicy", "RoleName", "execution", "PolicyName", "pull", "PolicyDocument", `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"},
+		{"Effect":"Allow","Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],"Resource":"arn:aws:ecr:*:*:repository/*"}]}`).want(t, http.StatusOK)
 	a.iam(t, "CreateOpenIDConnectProvider", "Url", "https://"+gitHubHost, "ClientIDList.member.1", awsAudience).want(t, http.StatusOK)
 	if goruntime.GOOS == "linux" { // agents run there alone
 		program, err := agentProgram(goruntime.GOARCH)
