@@ -63,9 +63,11 @@ type repository struct {
 	Mutability string               `json:"mutability"`
 	Filters    []exclusionFilter    `json:"filters,omitempty"`
 	ScanOnPush bool                 `json:"scan_on_push,omitempty"`
-	Tags       []map[string]any     `json:"tags,omitempty"` // of the resource
-	Images     map[string]imageInfo `json:"images"`         // by digest
-	ImageTags  map[string]string    `json:"image_tags"`     // tag -> digest
+	Policy     string               `json:"policy,omitempty"`    // who else may use it, as given
+	Lifecycle  string               `json:"lifecycle,omitempty"` // as given
+	Tags       []map[string]any     `json:"tags,omitempty"`      // of the resource
+	Images     map[string]imageInfo `json:"images"`              // by digest
+	ImageTags  map[string]string    `json:"image_tags"`          // tag -> digest
 }
 
 // imageInfo is what ECR knows of an image without reading it again.
@@ -86,23 +88,33 @@ type exclusionFilter struct {
 
 func (c *Cloud) ecrOperations() map[string]func(*call) (any, error) {
 	return map[string]func(*call) (any, error){
-		"CreateRepository":            c.createRepository,
-		"DescribeRepositories":        c.describeRepositories,
-		"DeleteRepository":            c.deleteRepository,
-		"PutImageTagMutability":       c.putImageTagMutability,
-		"GetAuthorizationToken":       c.getAuthorizationToken,
-		"PutImage":                    c.putImageOperation,
-		"BatchGetImage":               c.batchGetImage,
-		"BatchDeleteImage":            c.batchDeleteImage,
-		"DescribeImages":              c.describeImages,
-		"ListImages":                  c.listImages,
-		"BatchCheckLayerAvailability": c.batchCheckLayerAvailability,
-		"InitiateLayerUpload":         c.initiateLayerUpload,
-		"UploadLayerPart":             c.uploadLayerPart,
-		"CompleteLayerUpload":         c.completeLayerUpload,
-		"GetDownloadUrlForLayer":      c.getDownloadURL,
-		"GetAccountSetting":           c.getAccountSetting,
-		"PutAccountSetting":           c.putAccountSetting,
+		"CreateRepository":              c.createRepository,
+		"DescribeRepositories":          c.describeRepositories,
+		"DeleteRepository":              c.deleteRepository,
+		"PutImageTagMutability":         c.putImageTagMutability,
+		"PutImageScanningConfiguration": c.putImageScanning,
+		"SetRepositoryPolicy":           c.setRepositoryPolicy,
+		"GetRepositoryPolicy":           c.getRepositoryPolicy,
+		"DeleteRepositoryPolicy":        c.deleteRepositoryPolicy,
+		"PutLifecyclePolicy":            c.putLifecyclePolicy,
+		"GetLifecyclePolicy":            c.getLifecyclePolicy,
+		"DeleteLifecyclePolicy":         c.deleteLifecyclePolicy,
+		"TagResource":                   c.tagECR,
+		"UntagResource":                 c.untagECR,
+		"ListTagsForResource":           c.listTagsECR,
+		"GetAuthorizationToken":         c.getAuthorizationToken,
+		"PutImage":                      c.putImageOperation,
+		"BatchGetImage":                 c.batchGetImage,
+		"BatchDeleteImage":              c.batchDeleteImage,
+		"DescribeImages":                c.describeImages,
+		"ListImages":                    c.listImages,
+		"BatchCheckLayerAvailability":   c.batchCheckLayerAvailability,
+		"InitiateLayerUpload":           c.initiateLayerUpload,
+		"UploadLayerPart":               c.uploadLayerPart,
+		"CompleteLayerUpload":           c.completeLayerUpload,
+		"GetDownloadUrlForLayer":        c.getDownloadURL,
+		"GetAccountSetting":             c.getAccountSetting,
+		"PutAccountSetting":             c.putAccountSetting,
 	}
 }
 

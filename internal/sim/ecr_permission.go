@@ -117,6 +117,3 @@ func tagsOf(given []map[string]any) []tag {
 	}
 	return tags
 }
-
-// repositoryPolicy is the policy of a repository, where it has one.
-func (c *Cloud) repositoryPolicy(registryID, string) (string, bool) { return "", false }

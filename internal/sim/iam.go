@@ -12,10 +12,9 @@ import (
 	"github.com/slipway-cd/slipway/internal/trust"
 )
 
-// IAM here is providers, roles, and their inline policies. Not modelled:
-// managed policies and boundaries (there are none to attach), users and groups
-// beyond each account's administrator, and IAM's eventual consistency: what is
-// written here holds at once.
+// IAM here is providers, roles, their policies and boundaries. Not modelled:
+// users and groups beyond each account's administrator, and IAM's eventual
+// consistency: what is written here holds at once.
 
 // role is an IAM role. Record: iam/<account>/role/<lower-case name>, since
 // names are unique without regard to case.
@@ -31,6 +30,10 @@ type role struct {
 	Tags        []tag         `json:"tags,omitempty"`
 	// Policies are the inline policies by name.
 	Policies map[string]string `json:"policies,omitempty"`
+	// Attached are the ARNs of managed policies; Boundary is that of the
+	// permissions boundary, "" for none.
+	Attached []string `json:"attached,omitempty"`
+	Boundary string   `json:"boundary,omitempty"`
 }
 
 // ARN of the role, its path included.
@@ -63,6 +66,25 @@ func (c *Cloud) iamOperations() map[string]func(*call) (any, error) {
 		"ListRolePolicies":                   c.listRolePolicies,
 		"DeleteRolePolicy":                   c.deleteRolePolicy,
 		"ListAttachedRolePolicies":           c.listAttachedRolePolicies,
+		"AttachRolePolicy":                   c.attachRolePolicy,
+		"DetachRolePolicy":                   c.detachRolePolicy,
+		"PutRolePermissionsBoundary":         c.putBoundary,
+		"DeleteRolePermissionsBoundary":      c.deleteBoundary,
+		"UpdateRole":                         c.updateRole,
+		"TagRole":                            c.tagRole,
+		"UntagRole":                          c.untagRole,
+		"ListRoleTags":                       c.listRoleTags,
+		"CreateServiceLinkedRole":            c.createServiceLinkedRole,
+		"CreatePolicy":                       c.createPolicy,
+		"GetPolicy":                          c.getPolicy,
+		"ListPolicies":                       c.listPolicies,
+		"DeletePolicy":                       c.deletePolicy,
+		"CreatePolicyVersion":                c.createPolicyVersion,
+		"GetPolicyVersion":                   c.getPolicyVersion,
+		"ListPolicyVersions":                 c.listPolicyVersions,
+		"SetDefaultPolicyVersion":            c.setDefaultPolicyVersion,
+		"DeletePolicyVersion":                c.deletePolicyVersion,
+		"TagOpenIDConnectProvider":           c.tagProvider,
 	}
 }
 
@@ -111,6 +133,9 @@ func (c *Cloud) changeRole(k *call, change func(*role) error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.linkedRole() {
+		return nil, r.protected()
+	}
 	if err := change(&r); err != nil {
 		return nil, err
 	}
@@ -158,10 +183,12 @@ func (c *Cloud) readRole(k *call) (role, error) {
 	if err := wrong.fault(); err != nil {
 		return r, err
 	}
-	if boundary := k.form.Get("PermissionsBoundary"); boundary != "" { // no managed policy exists here
-		return r, faultf(http.StatusNotFound, "NoSuchEntity", "Scope ARN: %s does not exist or is not attachable.", boundary)
-	}
 	var err error
+	if k.form.Has("PermissionsBoundary") {
+		if r.Boundary, err = c.boundaryOf(k); err != nil {
+			return r, err
+		}
+	}
 	if r.Tags, err = readTags(k.form); err != nil {
 		return r, err
 	}
@@ -199,15 +226,23 @@ type roleXML struct {
 
 	RoleID string `xml:"RoleId"`
 
-	Description        string `xml:",omitempty"`
-	MaxSessionDuration int
-	Tags               *xmlList[tag] `xml:",omitempty"`
+	Description         string `xml:",omitempty"`
+	MaxSessionDuration  int
+	PermissionsBoundary *boundaryXML  `xml:",omitempty"`
+	Tags                *xmlList[tag] `xml:",omitempty"`
+}
+
+type boundaryXML struct {
+	PermissionsBoundaryType, PermissionsBoundaryArn string
 }
 
 func (r role) xml() roleXML {
 	x := roleXML{Path: r.Path, RoleName: r.Name, RoleID: r.ID, Arn: r.ARN(), CreateDate: isoTime(r.Created),
 		AssumeRolePolicyDocument: uriEncode(r.Trust, false), Description: r.Description,
 		MaxSessionDuration: int(r.MaxSession.Seconds())}
+	if r.Boundary != "" {
+		x.PermissionsBoundary = &boundaryXML{"Policy", r.Boundary}
+	}
 	if r.Tags != nil {
 		x.Tags = &xmlList[tag]{r.Tags}
 	}
@@ -229,7 +264,7 @@ func (c *Cloud) listRoles(k *call) (any, error) {
 	for _, key := range c.store.keys("iam/" + k.account + "/role/") {
 		var r role
 		if c.store.get(key, &r) && strings.HasPrefix(r.Path, prefix) {
-			r.Tags = nil // ListRoles leaves them out
+			r.Tags, r.Boundary = nil, "" // ListRoles leaves them out
 			roles = append(roles, r)
 		}
 	}
@@ -291,8 +326,13 @@ func (c *Cloud) deleteRole(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(r.Policies) > 0 {
+	switch {
+	case r.linkedRole():
+		return nil, r.protected()
+	case len(r.Policies) > 0:
 		return nil, faultf(http.StatusConflict, "DeleteConflict", "Cannot delete entity, must delete policies first.")
+	case len(r.Attached) > 0:
+		return nil, faultf(http.StatusConflict, "DeleteConflict", "Cannot delete entity, must detach all policies first.")
 	}
 	return nil, c.store.delete(roleKey(r.Account, r.Name))
 }

@@ -66,6 +66,9 @@ func (c *Cloud) iamResourceOf(k *call) (iamResource, bool) {
 		return iamResource{arn: prefix + "policy" + or(k.form.Get("Path"), "/") + name, shown: "policy " + name}, true
 	case "CreateOpenIDConnectProvider":
 		return iamResource{arn: trust.ProviderARN(k.account, k.form.Get("Url"))}, true
+	case "CreateServiceLinkedRole":
+		service := k.form.Get("AWSServiceName")
+		return iamResource{arn: prefix + "role/aws-service-role/" + service + "/" + or(linked()[service], "*"), more: keys{"iam:AWSServiceName": {service}}}, true
 	case "ListRoles":
 		return under("role"), true
 	case "ListPolicies":

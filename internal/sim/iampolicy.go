@@ -239,17 +239,3 @@ func (c *Cloud) deleteRolePolicy(k *call) (any, error) {
 		return nil
 	})
 }
-
-// listAttachedRolePolicies answers none: there are no managed policies here.
-func (c *Cloud) listAttachedRolePolicies(k *call) (any, error) {
-	if _, err := c.roleOf(k); err != nil {
-		return nil, err
-	}
-	if _, _, err := paginate(k.form, nil, func(s string) string { return s }); err != nil {
-		return nil, err
-	}
-	return struct {
-		AttachedPolicies xmlList[string]
-		IsTruncated      bool
-	}{}, nil
-}

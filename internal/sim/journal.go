@@ -27,8 +27,8 @@ type Call struct {
 	Why       string    `json:"why,omitempty"` // why not
 	// Decisions are what the permission policies were asked, and said.
 	Decisions []Decision `json:"decisions,omitempty"`
-	RequestID string    `json:"request_id,omitempty"`
-	Fault     string    `json:"fault,omitempty"` // what befell it: f1 lost
+	RequestID string     `json:"request_id,omitempty"`
+	Fault     string     `json:"fault,omitempty"` // what befell it: f1 lost
 }
 
 // Most bytes of a field: callers choose what is in them, and those who are

@@ -163,7 +163,27 @@ func (c *Cloud) grantsOf(r *role) (trust.Grants, error) {
 		}
 		g.Identity = append(g.Identity, policy)
 	}
+	for _, arn := range r.Attached {
+		policy, err := c.readManaged(arn)
+		if err != nil {
+			return g, err
+		}
+		g.Identity = append(g.Identity, policy)
+	}
+	if r.Boundary != "" {
+		boundary, err := c.readManaged(r.Boundary)
+		g.Boundary = &boundary
+		return g, err
+	}
 	return g, nil
+}
+
+func (c *Cloud) readManaged(arn string) (trust.Named, error) {
+	document, ok := c.managedPolicy(arn)
+	if !ok {
+		return trust.Named{}, fmt.Errorf("the policy %s is gone", arn)
+	}
+	return c.policies.read(arn, document)
 }
 
 // context holds the condition keys that every call has (IAM user guide, "AWS
