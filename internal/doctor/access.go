@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/trust"
@@ -300,16 +301,18 @@ func (x *examination) tokensOf(r GitHubRepository) ([]map[string]string, error) 
 }
 
 func session(ctx context.Context, x *examination) (string, error) {
-	role, err := x.deployRole(ctx)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return "", skipped("there is no deploy role")
-	}
+	role, err := x.existing(ctx)
 	if err != nil {
 		return "", err
 	}
 	if x.Project.Session > role.MaxSession && role.MaxSession > 0 {
-		x.finding("doctor/session-too-long", fmt.Sprintf("a session of %s is asked for; %s allows %s", x.Project.Session, role.Name, role.MaxSession),
+		x.finding("doctor/session-too-long", fmt.Sprintf("a session of %s is asked for; %s allows %s", short(x.Project.Session), role.Name, short(role.MaxSession)),
 			"raise its MaxSessionDuration, or ask for less").on(role.ARN)
 	}
-	return fmt.Sprintf("%s of at most %s", x.Project.Session, role.MaxSession), nil
+	return fmt.Sprintf("%s of at most %s", short(x.Project.Session), short(role.MaxSession)), nil
+}
+
+// short is 1h rather than 1h0m0s.
+func short(d time.Duration) string {
+	return strings.TrimSuffix(d.String(), "0m0s")
 }

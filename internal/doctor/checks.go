@@ -21,10 +21,12 @@ func checks() []check {
 		{"clock", groupAccess, inAWS, clock},
 		{"provider", groupAccess, inAWS, provider},
 		{"trust", groupAccess, inAWS, trusted},
+		{"trust-audit", groupAccess, inAWS, trustAudit},
 		{"session", groupAccess, inAWS, session},
 
 		{"permissions", groupPermissions, inAWS, permissions},
 		{"pass-role", groupPermissions, inAWS, passRole},
+		{"policy-audit", groupPermissions, inAWS, policyAudit},
 
 		{"ecr-repository", groupImages, inAWS, repository},
 		{"ecr-lifecycle", groupImages, inAWS, lifecycle},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
@@ -240,7 +241,7 @@ func because(err error) string {
 	case errors.As(err, &reason):
 		return string(reason)
 	case errors.As(err, &remote) && errors.Is(remote, delivery.ErrDenied):
-		return fmt.Sprintf("not allowed to call %s %s on %s", remote.Service, remote.Operation, orIt(remote.Resource))
+		return fmt.Sprintf("lacks %s on %s", permission(remote), orIt(remote.Resource))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %s", patience)
 	case errors.Is(err, context.Canceled):
@@ -249,6 +250,15 @@ func because(err error) string {
 		return fmt.Sprintf("%s did not answer %s: %s", remote.Service, remote.Operation, remote.Code)
 	}
 	return err.Error()
+}
+
+// permission is the action that a refused call needs, in IAM's words.
+func permission(e *delivery.RemoteError) string {
+	prefix := map[string]string{"AgentCore": "bedrock-agentcore"}[e.Service]
+	if prefix == "" {
+		prefix = strings.ToLower(e.Service)
+	}
+	return prefix + ":" + e.Operation
 }
 
 func orIt(resource string) string {

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,10 +104,7 @@ func (x *examination) grants(role trust.Role) (trust.Grants, bool) {
 }
 
 func permissions(ctx context.Context, x *examination) (string, error) {
-	role, err := x.deployRole(ctx)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return "", skipped("there is no deploy role")
-	}
+	role, err := x.existing(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -154,10 +150,7 @@ func statement(action string, resources []string, conditions []trust.Condition) 
 // passRole asks for what UpdateAgentRuntime needs besides: passing the
 // execution role, to AgentCore alone.
 func passRole(ctx context.Context, x *examination) (string, error) {
-	role, err := x.deployRole(ctx)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return "", skipped("there is no deploy role")
-	}
+	role, err := x.existing(ctx)
 	if err != nil {
 		return "", err
 	}
