@@ -269,6 +269,29 @@ func (a *app) printExamination(d doctorDocument) {
 		}
 	}
 	a.printFindings(d.Findings)
+	a.ui.result("\n%s", d.sum())
+}
+
+// sum is the examination in one line.
+func (d doctorDocument) sum() string {
+	counts := map[string]int{}
+	for _, f := range d.Findings {
+		counts[string(f.Severity)]++
+	}
+	for _, c := range d.Checks {
+		counts[string(c.Status)]++
+	}
+	plural := func(n int, noun string) string {
+		if n == 1 {
+			return "1 " + noun
+		}
+		return fmt.Sprintf("%d %ss", n, noun)
+	}
+	found := "nothing found"
+	if len(d.Findings) > 0 {
+		found = plural(counts["error"], "error") + ", " + plural(counts["warning"], "warning") + ", " + plural(counts["note"], "note")
+	}
+	return fmt.Sprintf("%s: %s in %s, %d of them skipped", d.Verdict, found, plural(len(d.Checks), "check"), counts["skipped"])
 }
 
 func (a *app) checkDetail(c doctor.Check) string {
@@ -302,10 +325,6 @@ func skippedAlike(group []doctor.Check) (reason string, alike bool) {
 }
 
 func (a *app) printFindings(findings []doctor.Finding) {
-	if len(findings) == 0 {
-		a.ui.result("\nnothing found")
-		return
-	}
 	colors := map[doctor.Severity]string{doctor.Error: red, doctor.Warning: yellow, doctor.Note: dim}
 	for _, f := range findings {
 		a.ui.result("\n%s %s", a.tint(colors[f.Severity], string(f.Severity)+":"), a.ui.tame(f.Message))

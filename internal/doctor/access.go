@@ -45,12 +45,17 @@ func credentials(ctx context.Context, x *examination) (string, error) {
 	return caller.ARN, nil
 }
 
+// jobClaims are those of one token of this job.
+func (x *examination) jobClaims(ctx context.Context) (map[string]string, error) {
+	return x.claims.get(func() (map[string]string, error) { return x.Claims(ctx) })
+}
+
 // token looks at the token of the job that this is.
 func token(ctx context.Context, x *examination) (string, error) {
 	if x.Claims == nil {
 		return "", skipped("not in a job")
 	}
-	claims, err := x.Claims(ctx)
+	claims, err := x.jobClaims(ctx)
 	if err != nil {
 		var e *delivery.Error
 		hint := "permissions: {id-token: write} in the job; jobs of forks have none"
@@ -224,7 +229,7 @@ func orIndex(sid string, index int) string {
 // which the second stands for ids that nobody here knows.
 func (x *examination) tokens(ctx context.Context) ([]map[string]string, error) {
 	if x.Claims != nil {
-		claims, err := x.Claims(ctx)
+		claims, err := x.jobClaims(ctx)
 		if err != nil {
 			return nil, skipped("the job has no token")
 		}

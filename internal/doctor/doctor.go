@@ -275,6 +275,7 @@ type examination struct {
 	found []Finding
 
 	login     once[delivery.Caller]
+	claims    once[map[string]string]
 	deploy    once[trust.Role]
 	execution once[trust.Role]
 	runtimeID once[string]

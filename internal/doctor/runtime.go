@@ -33,7 +33,7 @@ func (x *examination) id(ctx context.Context) (string, error) {
 // malformed is a runtime id that is none.
 type malformed string
 
-func (m malformed) Error() string { return fmt.Sprintf("%q is no runtime id", string(m)) }
+func (m malformed) Error() string { return fmt.Sprintf("%q, which is no runtime id", string(m)) }
 
 // live is the newest version of the runtime.
 func (x *examination) live(ctx context.Context) (delivery.RuntimeFacts, error) {
