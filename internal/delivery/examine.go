@@ -32,10 +32,6 @@ func ReadRuntime(doc Document) (RuntimeFacts, error) {
 	if err != nil {
 		return RuntimeFacts{}, err
 	}
-	exact, err := named(doc, "networkConfiguration.networkMode", "networkConfiguration.networkModeConfig", "metadataConfiguration.requireMMDSV2")
-	if err != nil {
-		return RuntimeFacts{}, fmt.Errorf("reading the runtime's document: %w", err)
-	}
 	var more struct {
 		Network struct {
 			Mode   string `json:"networkMode"`
@@ -49,8 +45,14 @@ func ReadRuntime(doc Document) (RuntimeFacts, error) {
 			MMDSv2 bool `json:"requireMMDSV2"`
 		} `json:"metadataConfiguration"`
 	}
-	if err := json.Unmarshal(exact, &more); err != nil {
-		return RuntimeFacts{}, fmt.Errorf("reading the runtime's document: %w", err)
+	for _, path := range []string{"networkConfiguration.networkMode", "networkConfiguration.networkModeConfig", "metadataConfiguration.requireMMDSV2"} {
+		exact, err := named(doc, path)
+		if err == nil {
+			err = json.Unmarshal(exact, &more)
+		}
+		if err != nil {
+			return RuntimeFacts{}, fmt.Errorf("reading the runtime's document: %w", err)
+		}
 	}
 	network := more.Network.Config
 	return RuntimeFacts{ARN: f.ARN, ID: f.ID, Name: f.Name, Version: f.Version, Status: f.Status, Failure: f.Failure, Role: f.Role,

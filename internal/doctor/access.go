@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -178,7 +179,7 @@ func trusted(ctx context.Context, x *examination) (string, error) {
 	policy, err := trust.Parse(role.Trust)
 	if err != nil {
 		x.finding("doctor/trust-unreadable", "the trust policy: "+err.Error(), "write it anew: slipway bootstrap").on(role.ARN)
-		return "", nil
+		return "", nil //nolint:nilerr // it is the finding
 	}
 	tokens, err := x.tokens(ctx)
 	if err != nil {
@@ -220,7 +221,7 @@ func orIndex(sid string, index int) string {
 	if sid != "" {
 		return sid
 	}
-	return fmt.Sprint(index)
+	return strconv.Itoa(index)
 }
 
 // tokens are the claims that the trust policy is asked about. In a job they are

@@ -280,7 +280,6 @@ type examination struct {
 	execution once[trust.Role]
 	runtimeID once[string]
 	runtime   once[delivery.RuntimeFacts]
-	status    once[delivery.Status]
 	hub       once[GitHubRepository]
 	head      once[delivery.Source]
 }
@@ -306,10 +305,7 @@ func (x *examination) finding(id, message, hint string) *Finding {
 	return &x.found[len(x.found)-1]
 }
 
-func (f *Finding) on(resource string) *Finding {
-	f.Resource = resource
-	return f
-}
+func (f *Finding) on(resource string) { f.Resource = resource }
 
 func (f *Finding) in(file string) *Finding {
 	f.File = file

@@ -424,6 +424,10 @@ func TestFindings(t *testing.T) {
 		{"a VPC", inRuntime(`"networkMode":"PUBLIC"`, `"networkMode":"VPC","networkModeConfig":{"subnets":["subnet-01234567"],"securityGroups":["sg-01234567"],"requireServiceS3Endpoint":true}`), "doctor/network-egress"},
 		{"a newer VPC", inRuntime(`"networkMode":"PUBLIC"`, `"networkMode":"VPC","networkModeConfig":{"subnets":["subnet-01234567"],"securityGroups":["sg-01234567"]}`), "doctor/network-egress doctor/network-s3"},
 		{"subnets in one text", inRuntime(`"networkMode":"PUBLIC"`, `"networkMode":"VPC","networkModeConfig":{"subnets":["subnet-01234567,subnet-76543210"],"securityGroups":[],"requireServiceS3Endpoint":true}`), "doctor/network-egress doctor/network-ids"},
+		{"out of a VPC", do(func(w *world) {
+			w.Project.NetworkMode = "PUBLIC"
+			w.runtime = strings.Replace(w.runtime, `"networkMode":"PUBLIC"`, `"networkMode":"VPC","networkModeConfig":{"subnets":["subnet-01234567"]}`, 1)
+		}), ""},
 		{"no repository on GitHub", do(func(w *world) { w.hub.FullName = "" }), "doctor/github-repository-missing"},
 		{"renamed", do(func(w *world) { w.hub.FullName, w.hub.SubjectPrefix = "acme/bots", "repo:acme@1/bots@2" }), "doctor/github-renamed doctor/trust-denies"},
 		{"resurrected", do(func(w *world) { w.hub.ID, w.hub.SubjectPrefix = "3", "repo:acme@1/agents@3" }), "doctor/github-ids doctor/trust-denies trust/repository-mismatch"},
@@ -438,6 +442,10 @@ func TestFindings(t *testing.T) {
 		{"a branch more", do(func(w *world) { w.environment.Branches = []string{"main", "release/*"} }), "doctor/branch-policy"},
 		{"another branch alone", do(func(w *world) { w.environment.Branches = []string{"next"} }), "doctor/branch-policy doctor/branch-refused"},
 		{"a variable", do(func(w *world) { w.variables["EXECUTION_ROLE_ARN"] = "arn:aws:iam::" + account + ":role/other" }), "doctor/variable-differs"},
+		{"a list in another form", do(func(w *world) {
+			w.Project.Subnets = []string{"subnet-01234567", "subnet-76543210"}
+			w.variables["AGENT_SUBNET_IDS"] = `["subnet-01234567", "subnet-76543210"]`
+		}), "doctor/network-egress doctor/network-s3"},
 		{"a foreign variable", do(func(w *world) { w.variables["LOG_LEVEL"] = "debug" }), ""},
 		{"a token of another environment", do(func(w *world) { w.Claims = tokenOf("repo:acme@1/agents@2:environment:prd", "prd", "refs/heads/main") }), "doctor/token-claims doctor/trust-denies"},
 		{"a token", do(func(w *world) { w.Claims = tokenOf("repo:acme@1/agents@2:environment:dev", "dev", "refs/heads/main") }), ""},

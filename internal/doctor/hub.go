@@ -18,8 +18,10 @@ func (x *examination) hubRepository(ctx context.Context) (GitHubRepository, erro
 		switch {
 		case x.Project.GitHub == "":
 			return GitHubRepository{}, skipped("slipway.yaml does not name the repository (github:)")
-		case x.GitHub == nil || x.Offline:
+		case x.GitHub == nil && x.getenv("GH_TOKEN") == "" && x.getenv("GITHUB_TOKEN") == "":
 			return GitHubRepository{}, skipped("no token for GitHub: GH_TOKEN or GITHUB_TOKEN")
+		case x.GitHub == nil:
+			return GitHubRepository{}, skipped("GitHub was not asked")
 		}
 		return x.GitHub.Repository(ctx)
 	})
@@ -129,6 +131,11 @@ func (x *examination) branchPatterns(patterns []string) {
 	}
 }
 
+// list puts a list of ids, in whichever of its forms, into one.
+func list(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n[]\"", r) }), ",")
+}
+
 // hubVariables compares what jobs are given with slipway.yaml.
 func hubVariables(ctx context.Context, x *examination) (string, error) {
 	if _, err := x.hubRepository(ctx); err != nil {
@@ -148,7 +155,7 @@ func hubVariables(ctx context.Context, x *examination) (string, error) {
 		"AGENT_SECURITY_GROUP_ID": strings.Join(x.Project.SecurityGroups, ","),
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if got := strings.TrimSpace(variables[name]); got != "" && want[name] != "" && got != want[name] {
+		if got := list(variables[name]); got != "" && want[name] != "" && got != want[name] {
 			x.finding("doctor/variable-differs", fmt.Sprintf("the variable %s of %s is %s; slipway.yaml says %s", name, x.Target.Environment, got, want[name]),
 				"correct one of the two: in a job the variable wins").on(name)
 		}

@@ -81,7 +81,7 @@ func lifecycle(ctx context.Context, x *examination) (string, error) {
 	rules, err := lifecycleRules(text)
 	if err != nil {
 		x.finding("doctor/lifecycle-unreadable", "the lifecycle policy: "+err.Error(), "write it anew").on(x.arn("ecr", "repository/"+name))
-		return "", nil
+		return "", nil //nolint:nilerr // it is the finding
 	}
 	for _, r := range rules {
 		if r.Selection.TagStatus == "untagged" { // images of slipway have the tag of their commit
@@ -179,7 +179,7 @@ func executionRole(ctx context.Context, x *examination) (string, error) {
 	if err != nil {
 		x.finding("doctor/no-execution-role", "no execution role is named for "+x.Target.Environment,
 			"set execution_role of the environment in slipway.yaml, or EXECUTION_ROLE_ARN").in(x.Project.File)
-		return "", nil
+		return "", nil //nolint:nilerr // it is the finding
 	}
 	if arn == x.Project.DeployRole {
 		x.finding("doctor/same-role", "the agent runs as the deploy role: its code can deliver, and pass itself on",

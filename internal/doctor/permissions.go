@@ -65,6 +65,9 @@ func (x *examination) runtimeCalls(live delivery.RuntimeFacts) []call {
 // developer guide: use IAM condition keys with VPC settings).
 func (x *examination) networkKeys(live delivery.RuntimeFacts) map[string][]string {
 	subnets, groups := live.Subnets, live.SecurityGroups
+	if x.Project.NetworkMode == public {
+		return nil
+	}
 	if len(x.Project.Subnets) > 0 {
 		subnets = x.Project.Subnets
 	}

@@ -205,6 +205,24 @@ var (
 	groupID  = regexp.MustCompile(`^sg-[0-9a-zA-Z]{8,17}$`)
 )
 
+// The network modes of AgentCore.
+const (
+	public = "PUBLIC"
+	vpc    = "VPC"
+)
+
+// networkMode is that of the next version: what slipway.yaml says, which may be
+// by naming subnets alone, else the runtime's own.
+func (x *examination) networkMode(live delivery.RuntimeFacts) string {
+	if mode := x.Project.NetworkMode; mode != "" {
+		return mode
+	}
+	if len(x.Project.Subnets)+len(x.Project.SecurityGroups) > 0 {
+		return vpc
+	}
+	return live.NetworkMode
+}
+
 // network looks at what can be seen of a runtime's network without asking EC2,
 // which no delivery needs: the form of ids, and what a VPC has to offer for an
 // image to be pulled through it.
@@ -212,12 +230,11 @@ func network(ctx context.Context, x *examination) (string, error) {
 	live, err := x.live(ctx)
 	keys := x.networkKeys(live)
 	subnets, groups := keys["bedrock-agentcore:subnets"], keys["bedrock-agentcore:securityGroups"]
-	vpc := x.Project.NetworkMode == "VPC" || x.Project.NetworkMode == "" && live.NetworkMode == "VPC" || len(subnets) > 0
-	if !vpc {
-		if err != nil && x.Project.NetworkMode == "" {
-			return "", skipped("no runtime is known")
-		}
-		return "PUBLIC", nil
+	switch mode := x.networkMode(live); {
+	case mode == "" && err != nil:
+		return "", skipped("no runtime is known")
+	case mode != vpc:
+		return public, nil
 	}
 	for _, list := range []struct {
 		ids  []string

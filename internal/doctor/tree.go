@@ -56,7 +56,7 @@ func buildContext(_ context.Context, x *examination) (string, error) {
 	if err != nil || !info.IsDir() {
 		x.finding("doctor/no-context", "the agent's path "+p.Path+" is no directory of the repository",
 			"correct agents."+x.Target.Agent+".path in slipway.yaml").in(p.File)
-		return "", nil
+		return "", nil //nolint:nilerr // it is the finding
 	}
 	if p.Dockerfile == "" {
 		return p.Path, nil
@@ -65,7 +65,7 @@ func buildContext(_ context.Context, x *examination) (string, error) {
 	text, err := fs.ReadFile(x.Tree, file)
 	if err != nil {
 		x.finding("doctor/no-dockerfile", "there is no "+file, "correct build.dockerfile of the agent in slipway.yaml").in(p.File)
-		return "", nil
+		return "", nil //nolint:nilerr // it is the finding
 	}
 	for _, pin := range pinnedPlatforms(text) {
 		if !slices.Contains(x.Target.Compute.Platforms(), pin.platform) {
@@ -174,7 +174,7 @@ func (x *examination) cdkApp(ctx context.Context, dir string) error {
 	if err != nil {
 		x.finding("doctor/cdk-context-missing", "the CDK app in "+dir+" has no "+cdkContextFile+": its synth asks AWS, and fails in a job without credentials",
 			"run npx cdk synth in "+dir+" once with credentials, and commit "+file).in(file)
-		return nil
+		return nil //nolint:nilerr // it is the finding
 	}
 	if x.Git != nil {
 		if err := x.committed(ctx, file); err != nil {
@@ -184,7 +184,7 @@ func (x *examination) cdkApp(ctx context.Context, dir string) error {
 	var looked map[string]json.RawMessage
 	if err := json.Unmarshal(text, &looked); err != nil {
 		x.finding("doctor/cdk-context-broken", file+" is no JSON object: "+err.Error(), "git checkout -- "+file+", or run npx cdk synth anew").in(file)
-		return nil
+		return nil //nolint:nilerr // it is the finding
 	}
 	x.cdkLookups(file, looked)
 	return nil
