@@ -50,7 +50,7 @@ type roles struct{ *iam.Client }
 
 func (r roles) Audiences(ctx context.Context, account, issuer string) ([]string, error) {
 	provider, err := r.Provider(ctx, account, issuer)
-	return provider.ClientIDs, err
+	return provider.Audiences, err
 }
 
 // shut is a session that could not be opened.

@@ -63,7 +63,7 @@ func TestProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := c.Provider(t.Context(), sim.DefaultAccount, iam.GitHubIssuer)
-	if err != nil || len(p.ClientIDs) != 1 || p.ClientIDs[0] != "sts.amazonaws.com" || p.ARN != "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com" {
+	if err != nil || len(p.Audiences) != 1 || p.Audiences[0] != "sts.amazonaws.com" || p.ARN != "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com" {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
