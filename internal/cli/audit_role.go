@@ -176,8 +176,12 @@ func (r roleAudit) permissions(audited auditedRole, role trust.Role, besides ...
 			o.Environments = append(o.Environments, env.Name)
 		}
 	}
+	own := slices.Concat(role.Inline, role.Attached)
 	judge := func(d trust.Document, kind trust.PolicyKind) error {
-		o.Kind = kind
+		o.Kind, o.Besides = kind, nil
+		if kind == trust.PermissionPolicy {
+			o.Besides = others(own, d.Name)
+		}
 		report, err := trust.AuditPolicy(d.JSON, o)
 		if err != nil {
 			return fmt.Errorf("policy %s: %w", d.Name, err)
@@ -193,7 +197,7 @@ func (r roleAudit) permissions(audited auditedRole, role trust.Role, besides ...
 			return audited, err
 		}
 	}
-	for _, d := range slices.Concat(role.Inline, role.Attached) {
+	for _, d := range own {
 		if err := judge(d, trust.PermissionPolicy); err != nil {
 			return audited, err
 		}
@@ -202,6 +206,11 @@ func (r roleAudit) permissions(audited auditedRole, role trust.Role, besides ...
 		return audited, nil
 	}
 	return audited, judge(*role.Boundary, trust.BoundaryPolicy)
+}
+
+// others are a role's permission documents but the one of a name.
+func others(all []trust.Document, name string) []trust.Document {
+	return slices.DeleteFunc(slices.Clone(all), func(d trust.Document) bool { return d.Name == name })
 }
 
 // add joins a report on one of the role's documents.

@@ -126,6 +126,17 @@ func TestAWSCLI(t *testing.T) {
 // newTestWorld is a cloud with the demo's repository and trust.
 func newTestWorld(t *testing.T) *demo {
 	t.Helper()
+	d := newBareWorld(t)
+	if err := d.trustByHand(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// newBareWorld is a cloud with the demo's repository, and nothing in its
+// accounts.
+func newBareWorld(t *testing.T) *demo {
+	t.Helper()
 	needs.Program(t, "git")
 	dir := t.TempDir()
 	slipway := linkProgram(t, dir)
@@ -142,9 +153,6 @@ func newTestWorld(t *testing.T) *demo {
 	})
 	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	if _, _, err := d.makeRepository(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.trustByHand(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -125,7 +125,7 @@ func (a *app) root() *cobra.Command {
 	}
 	add("setup", a.initCommand(), a.bootstrapCommand())
 	add("deliver", a.buildCommand(), a.deployCommand())
-	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand(), a.auditCommand())
+	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand(), a.doctorCommand(), a.auditCommand())
 	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.completionCommand(), a.schemaCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("tools")
 	a.strict(root)

@@ -157,6 +157,16 @@ func newKnockWorld(t *testing.T, live bool) *knockWorld {
 		settings += "    endpoint: live\n"
 	}
 	w.append(t, settings)
+	w.openAsAdministrator(t)
+	if o := w.deploy(t, w.admin, "--create", "--yes"); o.code != 0 {
+		t.Fatalf("create: exit %d\n%s", o.code, o.stderr)
+	}
+	return w
+}
+
+// openAsAdministrator makes the clients that look at what there is.
+func (w *knockWorld) openAsAdministrator(t *testing.T) {
+	t.Helper()
 	var err error
 	if w.admin, err = w.api.administrator(t.Context(), demoAccount); err != nil {
 		t.Fatal(err)
@@ -172,10 +182,6 @@ func newKnockWorld(t *testing.T, live bool) *knockWorld {
 	w.parameters = agentcore.NewParameters(w.session.Config(awsauth.SSM))
 	w.images = &registry.Repository{Registry: demoAccount + ".dkr.ecr." + demoRegion + ".amazonaws.com", Name: demoRepository,
 		Endpoint: endpoint, Auth: ecr.New(w.session.Config(awsauth.ECR)).Credentials}
-	if o := w.deploy(t, w.admin, "--create", "--yes"); o.code != 0 {
-		t.Fatalf("create: exit %d\n%s", o.code, o.stderr)
-	}
-	return w
 }
 
 // append adds to slipway.yaml, and commits it.

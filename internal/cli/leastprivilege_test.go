@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -125,7 +124,7 @@ type privilegeWorld struct {
 
 func newPrivilegeWorld(t *testing.T) *privilegeWorld {
 	t.Helper()
-	w := &privilegeWorld{knockWorld: newKnockWorld(t, true)}
+	w := &privilegeWorld{knockWorld: bootstrappedWorld(t)}
 	w.iam = sdkiam.NewFromConfig(w.session.Config(awsauth.IAM))
 	role, err := (&iam.Client{Config: w.session.Config(awsauth.IAM)}).Role(t.Context(), demoDeployRole)
 	if err != nil {
@@ -140,6 +139,20 @@ func newPrivilegeWorld(t *testing.T) *privilegeWorld {
 	if l := w.try(t); l.command != "" {
 		t.Fatalf("with the whole policy, slipway %s ends with %d: %s", l.command, l.code, l.says)
 	}
+	return w
+}
+
+// bootstrappedWorld is a cloud with nothing in it but what bootstrap makes.
+func bootstrappedWorld(t *testing.T) *knockWorld {
+	t.Helper()
+	w := &knockWorld{demo: newBareWorld(t), live: true}
+	w.append(t, "    endpoint: live\n    timeouts: {ready: 5s, verify: 30s}\n")
+	for _, args := range [][]string{{"--execution-role"}, {"--create"}} {
+		if _, err := w.bootstrap(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.openAsAdministrator(t)
 	return w
 }
 
@@ -249,5 +262,4 @@ func goldenTable(t *testing.T, order []removal, losses map[removal]loss) {
 	if string(page) != want {
 		t.Errorf("%s is not what was seen; go test ./internal/cli -run TestLeastPrivilege -update rewrites it:\n%s", name, b.String())
 	}
-	_ = json.Valid
 }

@@ -142,6 +142,11 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 	if err != nil {
 		return nil, err
 	}
+	return a.delivererOf(session, p)
+}
+
+// delivererOf is deliverer within a session that is open.
+func (a *app) delivererOf(session *awsauth.Session, p *project) (*delivery.Deliverer, error) {
 	images, err := repository(session, p.target.Registry, p.target.Repository)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
@@ -49,6 +50,23 @@ func TestAgainstTheLocalCloud(t *testing.T) {
 		ARN: "arn:aws:ecr:us-east-1:111122223333:repository/echo/runtime", Mutability: ecr.ImmutableWithExclusion, Exclusions: []string{"latest"}}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+	if _, err := c.ScansOnPush(ctx, "nosuch/runtime"); !errors.Is(err, delivery.ErrNotFound) {
+		t.Errorf("settings of none: %v, want ErrNotFound", err)
+	}
+	if scans, err := c.ScansOnPush(ctx, "echo/runtime"); scans || err != nil {
+		t.Errorf("scans on push: %v, %v", scans, err)
+	}
+	if _, err := c.Lifecycle(ctx, "echo/runtime"); !errors.Is(err, delivery.ErrNotFound) {
+		t.Errorf("no lifecycle policy: %v, want ErrNotFound", err)
+	}
+	const lifecycle = `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"imageCountMoreThan","countNumber":3},"action":{"type":"expire"}}]}`
+	if _, err := c.API.PutLifecyclePolicy(ctx, &awsecr.PutLifecyclePolicyInput{
+		RepositoryName: aws.String("echo/runtime"), LifecyclePolicyText: aws.String(lifecycle)}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := c.Lifecycle(ctx, "echo/runtime"); text != lifecycle || err != nil {
+		t.Errorf("lifecycle policy %s, %v", text, err)
 	}
 	user, password, expires, err := c.Credentials(ctx)
 	if err != nil || user != "AWS" || password == "" || !expires.After(time.Now()) {
