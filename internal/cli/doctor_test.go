@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func cmdPolicy(ts *testscript.TestScript, _ bool, args []string) {
 	if !strings.HasSuffix(name, "-trust") {
 		name += "-policy"
 	}
-	raw, err := demoFiles.ReadFile("demo/" + name + ".json")
+	raw, err := os.ReadFile("testdata/world/" + name + ".json")
 	ts.Check(err)
 	text := string(raw)
 	if len(args) > 1 {
@@ -52,7 +53,7 @@ func cmdPolicy(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	role := demoDeployRole
 	if strings.HasPrefix(name, "execution") {
-		role = demoExecution
+		role = "supportAgentExecutionRole-dev"
 	}
 	iam := awsiam.NewFromConfig(theWorld(ts).adminSession(ts).Config(awsauth.IAM))
 	if strings.HasSuffix(name, "-trust") {

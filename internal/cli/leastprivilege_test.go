@@ -218,7 +218,7 @@ func (w *privilegeWorld) told(t *testing.T, env map[string]string, args []string
 	}
 	code = cmd.ProcessState.ExitCode()
 	for line := range strings.Lines(messages.String() + out.String()) {
-		if strings.HasPrefix(line, "error:") || strings.HasPrefix(line, "warning:") {
+		if strings.HasPrefix(line, "::error ") || strings.HasPrefix(line, "::warning ") { // it is a job
 			return code, strings.TrimSpace(line)
 		}
 	}
