@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/slipway-cd/slipway/internal/config"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/ecr"
+	"github.com/slipway-cd/slipway/internal/github"
 	"github.com/slipway-cd/slipway/internal/iam"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
@@ -58,7 +60,7 @@ type bootstrapFlags struct {
 	create        bool
 	offGitHub     bool
 	pinWorkflows  bool
-	format        string
+	secrets       bool
 }
 
 func (a *app) bootstrapCommand() *cobra.Command {
@@ -83,6 +85,7 @@ func (a *app) bootstrapCommand() *cobra.Command {
 	flags.BoolVar(&f.executionRole, "execution-role", false, "make the execution role where it is missing")
 	flags.BoolVar(&f.create, "create", false, "make runtimes that are missing too, by deploy --create, and give the role their ids")
 	flags.BoolVar(&f.offGitHub, "no-github", false, "leave GitHub alone; slipway.yaml has to name the ids: owner@1/name@2")
+	flags.BoolVar(&f.secrets, "secrets", false, "keep the settings on GitHub as sealed secrets, not as variables")
 	flags.BoolVar(&f.pinWorkflows, "pin-workflows", false, "trust the generated workflows alone (job_workflow_ref)")
 	a.actingFlags(cmd)
 	return cmd
@@ -93,8 +96,10 @@ type setup struct {
 	name     string
 	projects []*project // one for each agent
 	account  bootstrap.Account
+	host     *bootstrap.Host // nil where GitHub is left alone
 	params   *agentcore.Parameters
 	wanted   bootstrap.Environment
+	hosted   bootstrap.HostEnvironment
 	steps    []bootstrap.Step
 	applied  map[int]bool
 }
@@ -110,7 +115,11 @@ func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
 	if a.ci() {
 		return &delivery.Error{Kind: delivery.KindRefused, Err: errors.New("bootstrap is an administrator's act: it does not run in CI")}
 	}
-	setups, err := a.setups(ctx, file, f)
+	client, err := a.gitHub(file, f)
+	if err != nil {
+		return err
+	}
+	setups, err := a.setups(ctx, file, f, client)
 	if err != nil {
 		return err
 	}
@@ -142,7 +151,7 @@ func refusal(errs []error) error {
 }
 
 // setups opens the environments that the command is about.
-func (a *app) setups(ctx context.Context, file *config.File, f bootstrapFlags) ([]*setup, error) {
+func (a *app) setups(ctx context.Context, file *config.File, f bootstrapFlags, client *github.Client) ([]*setup, error) {
 	names := []string{f.environment}
 	if f.environment == "" {
 		names = nil
@@ -152,7 +161,7 @@ func (a *app) setups(ctx context.Context, file *config.File, f bootstrapFlags) (
 	}
 	var all []*setup
 	for _, name := range names {
-		s, err := a.setup(ctx, file, name, f)
+		s, err := a.setup(ctx, file, name, f, client)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +170,7 @@ func (a *app) setups(ctx context.Context, file *config.File, f bootstrapFlags) (
 	return all, nil
 }
 
-func (a *app) setup(ctx context.Context, file *config.File, name string, f bootstrapFlags) (*setup, error) {
+func (a *app) setup(ctx context.Context, file *config.File, name string, f bootstrapFlags, client *github.Client) (*setup, error) {
 	s := &setup{name: name, applied: map[int]bool{}}
 	for _, agent := range file.Agents() {
 		p, err := a.pick(file, selection{agent: agent.Name, environment: name, look: true})
@@ -182,12 +191,18 @@ func (a *app) setup(ctx context.Context, file *config.File, name string, f boots
 	s.account = bootstrap.Account{Providers: roles, Roles: roles, ServiceRoles: roles, Policies: roles,
 		Repositories: ecr.New(session.Config(awsauth.ECR)), Adopt: f.adopt}
 	s.params = agentcore.NewParameters(session.Config(awsauth.SSM))
-	s.wanted, err = a.wanted(file, s, f)
-	return s, err
+	if s.wanted, err = a.wanted(ctx, file, s, f, client); err != nil {
+		return nil, err
+	}
+	if client != nil {
+		s.host = &bootstrap.Host{Gates: client, Settings: client, Names: client, Seal: f.secrets}
+		s.hosted = hosted(p, s.wanted)
+	}
+	return s, nil
 }
 
 // wanted is what slipway.yaml asks for, in the words of policies.
-func (a *app) wanted(file *config.File, s *setup, f bootstrapFlags) (bootstrap.Environment, error) {
+func (a *app) wanted(ctx context.Context, file *config.File, s *setup, f bootstrapFlags, client *github.Client) (bootstrap.Environment, error) {
 	p := s.projects[0]
 	e := bootstrap.Environment{Owner: file.GitHub.String() + "/" + s.name, MakeExecutionRole: f.executionRole}
 	e.Deployment = trust.Deployment{Account: p.target.Account, Region: p.target.Region, Environment: s.name, Endpoint: p.target.Endpoint,
@@ -206,29 +221,97 @@ func (a *app) wanted(file *config.File, s *setup, f bootstrapFlags) (bootstrap.E
 		return e, &delivery.Error{Kind: delivery.KindConfig, Op: "planning " + s.name, Err: errors.New("no execution role is named"),
 			Hints: []string{"set environments." + s.name + ".execution_role in slipway.yaml, or EXECUTION_ROLE_ARN"}}
 	}
-	e.Caller, err = a.caller(file, p, f)
+	e.Caller, err = a.caller(ctx, file, p, f, client)
 	return e, err
 }
 
 // workflows are the generated ones that deliver.
 func workflows() []string { return []string{"deploy-agent.yml", "rollback.yml"} }
 
-// caller is the job that the deploy role will trust.
-func (a *app) caller(file *config.File, p *project, f bootstrapFlags) (trust.Caller, error) {
-	c := trust.Caller{Account: p.target.Account, Region: p.target.Region, Environment: p.target.Environment, RepositoryID: file.GitHub.NameID}
-	if p.env.Branch != "" {
-		c.Ref = "refs/heads/" + p.env.Branch
+// caller is the job that the deploy role will trust, as GitHub itself
+// describes it; slipway.yaml's own ids stand in where GitHub is left alone.
+func (a *app) caller(ctx context.Context, file *config.File, p *project, f bootstrapFlags, client *github.Client) (trust.Caller, error) {
+	c := trust.Caller{Account: p.target.Account, Region: p.target.Region, Environment: p.target.Environment}
+	repository := bootstrap.HostRepository{FullName: file.GitHub.String(), ID: file.GitHub.NameID, DefaultBranch: "main", Admin: true}
+	form := bootstrap.SubjectForm{Prefix: "repo:" + file.GitHub.Subject()}
+	if client != nil {
+		var err error
+		if repository, err = client.Repository(ctx); err != nil {
+			return c, atGitHub("reading the repository "+client.Name, err)
+		}
+		if form, err = client.Subject(ctx); err != nil {
+			return c, atGitHub("reading how GitHub makes the subjects of "+client.Name, err)
+		}
 	}
-	if file.GitHub.NameID == "" || !f.offGitHub {
-		return c, &delivery.Error{Kind: delivery.KindConfig, Op: "asking GitHub what the jobs' tokens say", Err: errors.New("not yet")}
+	if err := sameRepository(file, repository); err != nil {
+		return c, err
 	}
-	c.Subjects = []string{"repo:" + file.GitHub.Subject() + ":environment:" + strings.ReplaceAll(p.target.Environment, ":", "%3A")}
+	var err error
+	if c.Subjects, err = form.Subjects(p.target.Environment); err != nil {
+		return c, err
+	}
+	c.RepositoryID, c.Ref = repository.ID, "refs/heads/"+cmp.Or(p.env.Branch, repository.DefaultBranch)
 	if f.pinWorkflows {
 		for _, name := range workflows() {
-			c.Workflows = append(c.Workflows, file.GitHub.String()+"/.github/workflows/"+name+"@"+c.Ref)
+			c.Workflows = append(c.Workflows, repository.FullName+"/.github/workflows/"+name+"@"+c.Ref)
 		}
 	}
 	return c, nil
+}
+
+// sameRepository compares what slipway.yaml says with GitHub's answer, and
+// refuses a token that could not carry the plan out.
+func sameRepository(file *config.File, r bootstrap.HostRepository) error {
+	refused := func(err error, hint string) error {
+		return &delivery.Error{Kind: delivery.KindRefused, Op: "comparing slipway.yaml with GitHub", Err: err, Hints: []string{hint}}
+	}
+	g := file.GitHub
+	switch {
+	case r.FullName != g.String():
+		return refused(fmt.Errorf("github: is %s, GitHub calls it %s", g, r.FullName), "write it as GitHub does: subjects have case")
+	case g.NameID != "" && g.NameID != r.ID:
+		return refused(fmt.Errorf("github: names repository %s, GitHub answers %s", g.NameID, r.ID), "another repository has taken the name: look before anything trusts it")
+	case !r.Admin:
+		return refused(errors.New("the token may not change the settings of "+r.FullName), "an administrator of the repository runs this; or --no-github leaves GitHub alone")
+	}
+	return nil
+}
+
+func atGitHub(op string, err error) error {
+	kind := delivery.KindUnavailable
+	var remote *delivery.RemoteError
+	if errors.As(err, &remote) {
+		kind = delivery.KindDenied
+	}
+	return &delivery.Error{Kind: kind, Op: op, Err: err, Hints: []string{"GH_TOKEN has to belong to an administrator of the repository"}}
+}
+
+// gitHub is the client of the repository's settings, nil where GitHub is left
+// alone.
+func (a *app) gitHub(file *config.File, f bootstrapFlags) (*github.Client, error) {
+	if f.offGitHub {
+		if file.GitHub.NameID == "" {
+			return nil, &delivery.Error{Kind: delivery.KindConfig, Err: errors.New("without GitHub, slipway.yaml has to name the repository's ids"),
+				Hints: []string{"github: owner@1/name@2, as `gh api repos/" + file.GitHub.String() + "` tells them"}}
+		}
+		return nil, nil
+	}
+	client := &github.Client{Getenv: a.Getenv, Name: file.GitHub.String()}
+	switch {
+	case client.Name == "":
+		return nil, &delivery.Error{Kind: delivery.KindConfig, Err: errors.New("slipway.yaml names no repository"), Hints: []string{"github: owner/name"}}
+	case !client.HasToken():
+		return nil, &delivery.Error{Kind: delivery.KindCredentials, Op: "asking GitHub what the jobs' tokens say", Err: errors.New("GH_TOKEN is not set"),
+			Hints: []string{"export GH_TOKEN=$(gh auth token), of an administrator of the repository", "or --no-github, where slipway.yaml names the ids: owner@1/name@2"}}
+	}
+	return client, nil
+}
+
+// hosted is what GitHub shall hold.
+func hosted(p *project, e bootstrap.Environment) bootstrap.HostEnvironment {
+	return bootstrap.HostEnvironment{Name: p.target.Environment, Reviewers: p.env.Reviewers, Branch: strings.TrimPrefix(e.Caller.Ref, "refs/heads/"),
+		Values: map[string]string{config.EnvDeployRole: e.DeployRole, config.EnvExecutionRole: e.ExecutionRole,
+			config.EnvSecurityGroup: strings.Join(e.SecurityGroups, ","), config.EnvSubnets: strings.Join(e.Subnets, ",")}}
 }
 
 // plan reads the account, runtimes' ids first: the deploy role is made for
@@ -241,9 +324,20 @@ func (s *setup) plan(ctx context.Context) error {
 		}
 		s.wanted.Agents[i].RuntimeID = strings.TrimSpace(id)
 	}
-	var err error
 	s.applied = map[int]bool{}
-	s.steps, err = s.account.Plan(ctx, s.wanted)
+	var gate, values []bootstrap.Step
+	if s.host != nil {
+		step, err := s.host.Gate(ctx, s.hosted)
+		if err != nil {
+			return err
+		}
+		gate = []bootstrap.Step{step}
+		if values, err = s.host.Values(ctx, s.hosted); err != nil {
+			return err
+		}
+	}
+	steps, err := s.account.Plan(ctx, s.wanted)
+	s.steps = slices.Concat(gate, steps, values)
 	return err
 }
 
@@ -314,7 +408,7 @@ func (a *app) applySteps(ctx context.Context, s *setup) error {
 		}
 		s.applied[i] = true
 		i++
-		a.ui.line("%s %-8s %-15s %s", a.ui.paint(green, "done"), done.Action, done.ID, done.Resource)
+		a.ui.line("%s %-7s %-18s %s", a.ui.paint(green, "done"), done.Action, done.ID, done.Resource)
 	})
 }
 
@@ -394,25 +488,49 @@ func (a *app) showPlan(setups []*setup, f bootstrapFlags) {
 			a.showStep(show, step)
 		}
 		for _, agent := range s.missing() {
-			show("  %-7s %-15s %s", "later", "runtime", agent+": deploy --create makes it")
+			show("  %-7s %-18s %s", "later", "runtime", agent+": deploy --create makes it")
 		}
 	}
 }
 
 func (a *app) showStep(show func(string, ...any), step bootstrap.Step) {
-	action := string(step.Action)
+	color := dim
 	if step.Pending() {
-		action = a.ui.paint(yellow, fmt.Sprintf("%-7s", action))
-	} else {
-		action = a.ui.paint(dim, fmt.Sprintf("%-7s", action))
+		color = yellow
 	}
-	show("  %s %-15s %s", action, step.ID, a.ui.tame(step.Resource))
-	for _, c := range step.Changes {
-		show("            %s", a.ui.tame(a.changeLine(c)))
+	show("  %s %-18s %s", a.ui.paint(color, fmt.Sprintf("%-7s", step.Action)), step.ID, a.ui.tame(step.Resource))
+	for _, line := range a.stepLines(step) {
+		show("          %s", a.ui.tame(line))
+	}
+}
+
+// stepLines are the changes of a step and what is to be known of it. Statements
+// that a document gets anew are told by their names alone.
+func (a *app) stepLines(step bootstrap.Step) []string {
+	var lines []string
+	for i := 0; i < len(step.Changes); i++ {
+		c := step.Changes[i]
+		document, name, isStatement := strings.Cut(c.Field, ": ")
+		if !isStatement || c.Before != "" || a.debug {
+			lines = append(lines, a.changeLine(c))
+			continue
+		}
+		names := []string{name}
+		for i+1 < len(step.Changes) {
+			next := step.Changes[i+1]
+			other, more, ok := strings.Cut(next.Field, ": ")
+			if !ok || other != document || next.Before != "" {
+				break
+			}
+			names = append(names, more)
+			i++
+		}
+		lines = append(lines, "+ "+document+"  "+strings.Join(names, ", "))
 	}
 	for _, note := range step.Notes {
-		show("            %s", a.ui.tame("("+note+")"))
+		lines = append(lines, "! "+note)
 	}
+	return lines
 }
 
 // mostOfValue is how much of a value the plan shows; --debug shows all.
