@@ -123,7 +123,7 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("setup", a.initCommand())
+	add("setup", a.initCommand(), a.bootstrapCommand())
 	add("deliver", a.buildCommand(), a.deployCommand())
 	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand())
 	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.completionCommand(), a.schemaCommand(), a.versionCommand())

@@ -49,7 +49,7 @@ func (d *demo) makeRepository(ctx context.Context) (string, []string, error) {
 	if _, err := d.git(ctx, "init", "--quiet", "--initial-branch=main"); err != nil {
 		return "", nil, err
 	}
-	repository := sim.Repository{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true}
+	repository := sim.Repository{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true, Readers: []string{"octocat", "hubot"}}
 	if err := d.api.call(ctx, "POST", "repositories", repository, nil); err != nil {
 		return "", nil, err
 	}

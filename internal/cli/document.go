@@ -149,9 +149,9 @@ func errorOf(err error) *errorDocument {
 	return doc
 }
 
-func orEmpty(list []string) []string {
+func orEmpty[T any](list []T) []T {
 	if list == nil {
-		return []string{}
+		return []T{}
 	}
 	return list
 }

@@ -322,11 +322,28 @@ func (a *app) localJournal(dir func() string) *cobra.Command {
 				return a.ui.document(journal)
 			}
 			for _, call := range journal.Calls {
-				a.ui.result("%s", journalLine(call))
+				a.ui.result("%s", journalText(call))
 			}
 			return nil
 		},
 	}
+}
+
+// journalText is a call in a line; what the policies said of it follows, a line
+// for each question that they were asked.
+func journalText(c sim.Call) string {
+	lines := []string{journalLine(c)}
+	for _, d := range c.Decisions {
+		verdict, who := "allowed", ""
+		if !d.Allowed {
+			verdict = "DENIED"
+		}
+		if d.Principal != "" {
+			who = " to " + d.Principal
+		}
+		lines = append(lines, fmt.Sprintf("                   %-7s  %s %s%s: %s", verdict, d.Action, d.Resource, who, d.By))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func journalLine(c sim.Call) string {

@@ -94,6 +94,10 @@ func remote(operation, resource string, err error) error {
 		e.Kind = delivery.ErrDenied
 	case "NoSuchEntity":
 		e.Kind = delivery.ErrNotFound
+	case "EntityAlreadyExists":
+		e.Kind = delivery.ErrExists
+	case "LimitExceeded":
+		e.Kind = delivery.ErrQuota
 	case "MalformedPolicyDocument", "ValidationError":
 		e.Kind = delivery.ErrInvalid
 	}

@@ -178,6 +178,12 @@ func (c *Cloud) dispatch(k *call) (any, error) {
 	if err := k.hit.begin(k.Context()); err != nil {
 		return nil, err
 	}
+	return c.perform(k)
+}
+
+// perform runs the operation. The others ask the policies once they have read
+// what they are about; IAM is asked for before anything.
+func (c *Cloud) perform(k *call) (any, error) {
 	if k.op.service == "iam" {
 		if err := c.mayIAM(k); err != nil {
 			return nil, k.wordDenial(err)

@@ -103,6 +103,7 @@ func newWorld(t *testing.T, dir string) *world {
 	w := openWorld(t, dir, "")
 	ctx := t.Context()
 	executionRole(t, w.srv, DefaultAccount, "exec")
+	must[*iam.CreateRoleOutput](t)(w.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String("bare"), AssumeRolePolicyDocument: aws.String(serviceTrust)}))
 	w.digest = w.push("one", platformImage(t, "arm64"))
 	createRepository(t, w.ecr, "team/other")
 	must[*ssm.PutParameterOutput](t)(w.ssm.PutParameter(ctx, putString("/p/there", "one")))
@@ -282,7 +283,7 @@ func writes() map[string]func(*world) error {
 				PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`)}))
 		},
 		"delete a role": func(w *world) error {
-			return second(w.iam.DeleteRole(w.t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("exec")}))
+			return second(w.iam.DeleteRole(w.t.Context(), &iam.DeleteRoleInput{RoleName: aws.String("bare")}))
 		},
 		"add an audience": func(w *world) error {
 			return second(w.iam.AddClientIDToOpenIDConnectProvider(w.t.Context(), &iam.AddClientIDToOpenIDConnectProviderInput{ClientID: aws.String("two"),

@@ -63,11 +63,11 @@ type repository struct {
 	Mutability string               `json:"mutability"`
 	Filters    []exclusionFilter    `json:"filters,omitempty"`
 	ScanOnPush bool                 `json:"scan_on_push,omitempty"`
-	Policy     string               `json:"policy,omitempty"`    // who else may use it, as given
-	Lifecycle  string               `json:"lifecycle,omitempty"` // as given
-	Tags       []map[string]any     `json:"tags,omitempty"`      // of the resource
-	Images     map[string]imageInfo `json:"images"`              // by digest
-	ImageTags  map[string]string    `json:"image_tags"`          // tag -> digest
+	Policy     string               `json:"policy,omitempty"` // who else may use it
+	Lifecycle  string               `json:"lifecycle,omitempty"`
+	Tags       []jsonTag            `json:"tags,omitempty"` // of the resource
+	Images     map[string]imageInfo `json:"images"`         // by digest
+	ImageTags  map[string]string    `json:"image_tags"`     // tag -> digest
 }
 
 // imageInfo is what ECR knows of an image without reading it again.
@@ -223,7 +223,7 @@ func (r *repository) view() map[string]any {
 
 type createRepositoryInput struct {
 	repositoryInput
-	Tags       []map[string]any  `json:"tags"`
+	Tags       []jsonTag         `json:"tags"`
 	Mutability string            `json:"imageTagMutability"`
 	Filters    []exclusionFilter `json:"imageTagMutabilityExclusionFilters"`
 	Scanning   struct {
@@ -247,6 +247,9 @@ func (c *Cloud) createRepository(k *call) (any, error) {
 		in.Mutability = "MUTABLE"
 	}
 	if err := checkMutability(in.Mutability, in.Filters); err != nil {
+		return nil, err
+	}
+	if err := checkRepositoryTags(in.Tags); err != nil {
 		return nil, err
 	}
 	if e := in.Encryption.EncryptionType; e != "" && e != "AES256" {
@@ -419,6 +422,29 @@ func (c *Cloud) putImageTagMutability(k *call) (any, error) {
 		answer["imageTagMutabilityExclusionFilters"] = r.Filters
 	}
 	return answer, nil
+}
+
+func (c *Cloud) putImageScanning(k *call) (any, error) {
+	var in struct {
+		repositoryInput
+		Scanning *struct {
+			ScanOnPush bool `json:"scanOnPush"`
+		} `json:"imageScanningConfiguration"`
+	}
+	if err := k.decode(&in); err != nil {
+		return nil, err
+	}
+	if in.Scanning == nil {
+		return nil, ecrInvalid("Invalid parameter at 'imageScanningConfiguration' failed to satisfy constraint: 'Member must not be null'")
+	}
+	r, err := c.changeRepository(k, in.repositoryInput, func(r *repository) error {
+		r.ScanOnPush = in.Scanning.ScanOnPush
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.about(map[string]any{"imageScanningConfiguration": map[string]any{"scanOnPush": r.ScanOnPush}}), nil
 }
 
 // checkMutability: filters belong to the two settings with exclusion, 1 to 5

@@ -107,13 +107,16 @@ func imageRepository(uri string) (g registryID, name string, ok bool) {
 // tags are the repository's, as condition keys have them.
 func (r *repository) tags() []tag { return tagsOf(r.Tags) }
 
-// tagsOf reads tags as the JSON services take them.
-func tagsOf(given []map[string]any) []tag {
+// jsonTag is a tag as the JSON services write it.
+type jsonTag struct {
+	Key   string `json:"Key"`
+	Value string `json:"Value"`
+}
+
+func tagsOf(given []jsonTag) []tag {
 	var tags []tag
 	for _, t := range given {
-		key, _ := t["Key"].(string)
-		value, _ := t["Value"].(string)
-		tags = append(tags, tag{Key: key, Value: value})
+		tags = append(tags, tag(t))
 	}
 	return tags
 }

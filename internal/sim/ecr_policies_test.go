@@ -30,6 +30,7 @@ func TestRepositoryPolicy(t *testing.T) {
 	for _, bad := range []string{
 		"{", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*"}]}`,
 		strings.Replace(sharedPolicy, `"Sid":"Pull"`, `"Resource":"*"`, 1), strings.Replace(sharedPolicy, "ecr:BatchGetImage", "s3:GetObject", 1),
+		strings.Replace(sharedPolicy, "arn:aws:iam::444455556666:user/administrator", "arn:aws:iam::444455556666:*", 1),
 	} {
 		_, err := owner.SetRepositoryPolicy(ctx, &ecr.SetRepositoryPolicyInput{RepositoryName: name, PolicyText: &bad})
 		wantFault(t, err, "InvalidParameterException", 400, "Invalid repository policy provided")
@@ -41,10 +42,10 @@ func TestRepositoryPolicy(t *testing.T) {
 		t.Error(err)
 	}
 	got, err := owner.GetRepositoryPolicy(ctx, &ecr.GetRepositoryPolicyInput{RepositoryName: name})
-	if err != nil || *got.PolicyText != sharedPolicy || *got.RegistryId != DefaultAccount {
+	if err != nil || *got.PolicyText != printed(sharedPolicy) || *got.RegistryId != DefaultAccount {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if gone, err := owner.DeleteRepositoryPolicy(ctx, &ecr.DeleteRepositoryPolicyInput{RepositoryName: name}); err != nil || *gone.PolicyText != sharedPolicy {
+	if gone, err := owner.DeleteRepositoryPolicy(ctx, &ecr.DeleteRepositoryPolicyInput{RepositoryName: name}); err != nil || *gone.PolicyText != printed(sharedPolicy) {
 		t.Errorf("%+v, %v", gone, err)
 	}
 	wantFault(t, look(), "AccessDeniedException", 400, "because no resource-based policy")
@@ -70,6 +71,13 @@ func TestLifecyclePolicy(t *testing.T) {
 		`"type":"expire"`:                `"type":"forget"`,
 		`"rules":[{`:                     `"rules":[],"more":[{`,
 		"leftovers":                      strings.Repeat("x", 31000),
+		// One that ECR would not read is not silently left out.
+		`"description"`:              `"Description"`,
+		`"type":"expire"}`:           `"type":"expire","targetStorageClass":null}`,
+		`{"type":"expire"}}]}`:       `{"type":"expire"},"note":""}]}`,
+		`"selection":{`:              `"rulePriority":2,"selection":{`,
+		`"tagStatus":"untagged",`:    `"tagStatus":"tagged","tagPatternList":["*a*b*c*d*"],`,
+		`"rules":[{"rulePriority":1`: `"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":9},"action":{"type":"expire"}},{"rulePriority":2`,
 	} {
 		text := strings.Replace(keepPolicy, old, bad, 1)
 		if text == keepPolicy {
@@ -108,8 +116,20 @@ func TestRepositoryTagsAndScanning(t *testing.T) {
 	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Key != "slipway" {
 		t.Errorf("%+v, %v", tags, err)
 	}
-	_, err = client.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: aws.String("arn:aws:s3:::x")})
-	wantFault(t, err, "InvalidParameterException", 400, "resourceArn")
+	for _, foreign := range []string{"arn:aws:s3:::x", strings.Replace(*arn, DefaultRegion, "eu-west-1", 1)} {
+		_, err = client.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: &foreign})
+		wantFault(t, err, "InvalidParameterException", 400, "resourceArn")
+	}
+	for code, keys := range map[string][]string{
+		"InvalidTagParameterException": {"a", "a"}, "TooManyTagsException": strings.Split(strings.Repeat("x ", 50), " "),
+	} {
+		_, err = client.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: arn, Tags: repositoryTags(keys...)})
+		wantFault(t, err, code, 400, "")
+		_, err = client.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String("team/other"), Tags: repositoryTags(keys...)})
+		wantFault(t, err, code, 400, "")
+	}
+	_, err = client.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: arn, Tags: repositoryTags("aws:cloudformation:stack-name")})
+	wantFault(t, err, "InvalidTagParameterException", 400, "aws:")
 	if _, err := client.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{RepositoryName: aws.String("team/agent"),
 		ImageScanningConfiguration: &ecrtypes.ImageScanningConfiguration{ScanOnPush: true}}); err != nil {
 		t.Fatal(err)
@@ -118,4 +138,37 @@ func TestRepositoryTagsAndScanning(t *testing.T) {
 	if err != nil || !got.Repositories[0].ImageScanningConfiguration.ScanOnPush {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// TestDocumentsComeBackAsECRWritesThem: in the forms of the AWS CLI's examples.
+func TestDocumentsComeBackAsECRWritesThem(t *testing.T) {
+	_, srv := startCloud(t)
+	client, ctx := ecr.NewFromConfig(adminConfig(t, srv, DefaultAccount)), t.Context()
+	name := aws.String("team/agent")
+	if _, err := client.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: name}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := client.SetRepositoryPolicy(ctx, &ecr.SetRepositoryPolicyInput{RepositoryName: name, PolicyText: aws.String(
+		`{"Version":"2008-10-17","Statement":[{"Sid":"a < b","Effect":"Allow","Principal":"*","Action":["ecr:BatchGetImage","ecr:ListImages"],"Condition":{}}]}`)})
+	want := "{\n  \"Version\" : \"2008-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a < b\",\n    \"Effect\" : \"Allow\",\n    \"Principal\" : \"*\",\n" +
+		"    \"Action\" : [ \"ecr:BatchGetImage\", \"ecr:ListImages\" ],\n    \"Condition\" : { }\n  } ]\n}"
+	if err != nil || *set.PolicyText != want {
+		t.Errorf("%v, %s", err, *set.PolicyText)
+	}
+	rule := `{ "rulePriority": PRIORITY, "selection": {"countNumber": 1, "tagStatus": "tagged", "tagPatternList": ["a*"], "countType": "imageCountMoreThan"}, "action": {"type": "expire"} }`
+	put, err := client.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: aws.String(
+		`{"rules": [` + strings.Replace(rule, "PRIORITY", "20", 1) + ",\n" + strings.Replace(rule, "PRIORITY", "3", 1) + `]}`)})
+	anew := `{"rulePriority":PRIORITY,"selection":{"tagStatus":"tagged","tagPatternList":["a*"],"countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}`
+	want = `{"rules":[` + strings.Replace(anew, "PRIORITY", "3", 1) + "," + strings.Replace(anew, "PRIORITY", "20", 1) + `]}`
+	if err != nil || *put.LifecyclePolicyText != want {
+		t.Errorf("%v, %s", err, *put.LifecyclePolicyText)
+	}
+}
+
+func repositoryTags(keys ...string) []ecrtypes.Tag {
+	var tags []ecrtypes.Tag
+	for _, key := range keys {
+		tags = append(tags, ecrtypes.Tag{Key: &key, Value: aws.String("v")})
+	}
+	return tags
 }

@@ -34,6 +34,9 @@ func (c *Cloud) operationNames() map[string][]string {
 			names["registry"] = append(names["registry"], r.action)
 		}
 	}
+	for _, r := range c.githubRoutes() {
+		names["github"] = append(names["github"], r.name)
+	}
 	for service, list := range names {
 		slices.Sort(list)
 		names[service] = slices.Compact(list)

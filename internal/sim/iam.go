@@ -125,16 +125,24 @@ func (c *Cloud) roleOf(k *call) (role, error) {
 	return r, nil
 }
 
-// changeRole applies change to the role that the call names and keeps it.
+// changeRole applies change to the role that the call names and keeps it. A
+// service's role is nobody else's to change, but for its tags.
 func (c *Cloud) changeRole(k *call, change func(*role) error) (any, error) {
+	return c.editRole(k, func(r *role) error {
+		if r.linkedRole() {
+			return r.protected()
+		}
+		return change(r)
+	})
+}
+
+// editRole is changeRole for the roles of services too.
+func (c *Cloud) editRole(k *call, change func(*role) error) (any, error) {
 	c.identity.mu.Lock()
 	defer c.identity.mu.Unlock()
 	r, err := c.roleOf(k)
 	if err != nil {
 		return nil, err
-	}
-	if r.linkedRole() {
-		return nil, r.protected()
 	}
 	if err := change(&r); err != nil {
 		return nil, err
@@ -183,32 +191,18 @@ func (c *Cloud) readRole(k *call) (role, error) {
 	if err := wrong.fault(); err != nil {
 		return r, err
 	}
-	var err error
 	if k.form.Has("PermissionsBoundary") {
-		if r.Boundary, err = c.boundaryOf(k); err != nil {
+		boundary, err := c.policyOf(k, "PermissionsBoundary", noBoundary)
+		if err != nil {
 			return r, err
 		}
+		r.Boundary = boundary.ARN()
 	}
-	if r.Tags, err = readTags(k.form); err != nil {
+	var err error
+	if r.Tags, err = readTags(k.form, strings.EqualFold); err != nil {
 		return r, err
 	}
 	return r, checkTrust(r.Trust)
-}
-
-// readTags reads Tags.member.N.Key and .Value.
-func readTags(form url.Values) ([]tag, error) {
-	var tags []tag
-	for i := 1; ; i++ {
-		prefix := "Tags.member." + strconv.Itoa(i) + "."
-		if !form.Has(prefix + "Key") {
-			return tags, nil
-		}
-		t := tag{Key: form.Get(prefix + "Key"), Value: form.Get(prefix + "Value")}
-		if i > 50 || t.Key == "" || len(t.Key) > 128 || len(t.Value) > 256 {
-			return nil, faultf(http.StatusBadRequest, "InvalidInput", "a role takes 50 tags at most, with keys of 1 to 128 characters and values of 256 at most")
-		}
-		tags = append(tags, t)
-	}
 }
 
 // readList reads NAME.member.1, .2 and so on.
@@ -317,6 +311,24 @@ func (c *Cloud) updateTrust(k *call) (any, error) {
 		r.Trust = document
 		return nil
 	})
+}
+
+// updateRole changes description and longest session; what is not named stays.
+func (c *Cloud) updateRole(k *call) (any, error) {
+	_, err := c.changeRole(k, func(r *role) error {
+		var wrong constraints
+		if k.form.Has("Description") {
+			r.Description = k.form.Get("Description")
+			wrong.length("description", r.Description, 0, 1000)
+		}
+		if given := k.form.Get("MaxSessionDuration"); given != "" {
+			seconds, _ := strconv.Atoi(given) // what is no number is out of range
+			wrong.between("maxSessionDuration", seconds, 3600, 43200)
+			r.MaxSession = time.Duration(seconds) * time.Second
+		}
+		return wrong.fault()
+	})
+	return struct{}{}, err // an empty result, as few of IAM's operations have
 }
 
 func (c *Cloud) deleteRole(k *call) (any, error) {

@@ -2,13 +2,12 @@ package sim
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/slipway-cd/slipway/internal/trust"
 )
 
 // Managed policies: those that an account makes, in versions, and two of AWS's
@@ -18,7 +17,7 @@ import (
 const (
 	maxManaged        = 6144 // characters without white space
 	maxPolicyVersions = 5
-	maxAttached       = 10 // managed policies of a role
+	maxPolicies       = 1500 // of an account
 )
 
 // managed is a managed policy of an account. Record:
@@ -48,8 +47,8 @@ func (v policyVersion) id() string { return "v" + strconv.Itoa(v.Number) }
 // ARN of the policy, its path included.
 func (m managed) ARN() string { return "arn:aws:iam::" + m.Account + ":policy" + m.Path + m.Name }
 
-// version returns the default version.
-func (m managed) version() policyVersion {
+// current is the default version.
+func (m managed) current() policyVersion {
 	i := slices.IndexFunc(m.Versions, func(v policyVersion) bool { return v.Default })
 	return m.Versions[i] // there always is one
 }
@@ -58,18 +57,22 @@ func managedKey(account, name string) string {
 	return "iam/" + account + "/policy/" + strings.ToLower(name)
 }
 
-var managedARN = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}|aws):policy(/(?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,128})$`)
+var (
+	managedARN  = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}|aws):policy(/(?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,128})$`)
+	managedPath = regexp.MustCompile(`^(/[A-Za-z0-9.,+@=_-]+)*/$`)
+	versionID   = regexp.MustCompile(`^v[1-9][0-9]*(\.[A-Za-z0-9-]*)?$`)
+)
 
-// awsManaged are AWS's own (AWS managed policy reference).
+// awsManaged are AWS's own, with the version that the AWS managed policy
+// reference has as the default; those before are not kept.
 func awsManaged() []managed {
-	own := func(id, name, document string) managed {
-		at := time.Date(2015, 2, 6, 18, 39, 46, 0, time.UTC)
-		return managed{Account: "aws", Name: name, Path: "/", ID: id, Created: at, Updated: at, Last: 1,
-			Versions: []policyVersion{{Number: 1, Document: document, Default: true, Created: at}}}
+	own := func(id, name string, number int, updated time.Time, document string) managed {
+		return managed{Account: "aws", Name: name, Path: "/", ID: id, Created: time.Date(2015, 2, 6, 18, 39, 0, 0, time.UTC), Updated: updated,
+			Last: number, Versions: []policyVersion{{Number: number, Document: document, Default: true, Created: updated}}}
 	}
 	return []managed{
-		own("ANPAIWMBCKSKIEE64ZLYK", "AdministratorAccess", administrators),
-		own("ANPAJYRXTHIB4FOVS3ZXS", "PowerUserAccess", `{"Version":"2012-10-17","Statement":[`+
+		own("ANPAIWMBCKSKIEE64ZLYK", "AdministratorAccess", 1, time.Date(2015, 2, 6, 18, 39, 0, 0, time.UTC), administrators),
+		own("ANPAJYRXTHIB4FOVS3ZXS", "PowerUserAccess", 12, time.Date(2026, 2, 12, 17, 59, 0, 0, time.UTC), `{"Version":"2012-10-17","Statement":[`+
 			`{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*"],"Resource":"*"},`+
 			`{"Effect":"Allow","Action":["account:GetAccountInformation","account:GetGovCloudAccountInformation","account:GetPrimaryEmail",`+
 			`"account:ListRegions","iam:CreateServiceLinkedRole","iam:DeleteServiceLinkedRole","iam:ListRoles","organizations:DescribeEffectivePolicy",`+
@@ -101,39 +104,64 @@ func (c *Cloud) managedPolicy(arn string) (document string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	return p.version().Document, true
+	return p.current().Document, true
 }
+
+// notFound is what IAM says of a policy that is not there.
+const notFound = "Policy %s was not found."
 
 func noSuchManaged(arn string) error {
-	return faultf(http.StatusNotFound, "NoSuchEntity", "Policy %s was not found.", arn)
+	return faultf(http.StatusNotFound, "NoSuchEntity", notFound, arn)
 }
 
-// managedOf finds the policy that a call names in PolicyArn, and that the
-// caller's account may use: its own, or AWS's.
-func (c *Cloud) managedOf(k *call) (managed, error) {
-	arn := k.form.Get("PolicyArn")
+// policyARN checks a parameter that names a managed policy.
+func policyARN(k *call, parameter string) (string, error) {
+	arn := k.form.Get(parameter)
 	var wrong constraints
-	wrong.length("policyArn", arn, 20, 2048)
+	wrong.length(strings.ToLower(parameter[:1])+parameter[1:], arn, 20, 2048)
 	if err := wrong.fault(); err != nil {
+		return "", err
+	}
+	if !managedARN.MatchString(arn) {
+		return "", faultf(http.StatusBadRequest, "InvalidInput", "ARN %s is not valid.", arn)
+	}
+	return arn, nil
+}
+
+// policyOf finds the managed policy that a parameter names and that the
+// caller's account may use: its own, or AWS's. absent words that there is none.
+func (c *Cloud) policyOf(k *call, parameter, absent string) (managed, error) {
+	arn, err := policyARN(k, parameter)
+	if err != nil {
 		return managed{}, err
 	}
 	p, ok := c.findManaged(arn)
 	if !ok || p.Account != k.account && p.Account != "aws" {
-		return p, noSuchManaged(arn)
+		return p, faultf(http.StatusNotFound, "NoSuchEntity", absent, arn)
 	}
 	return p, nil
+}
+
+// managedOf finds the policy that a call names in PolicyArn.
+func (c *Cloud) managedOf(k *call) (managed, error) { return c.policyOf(k, "PolicyArn", notFound) }
+
+// ownManaged is managedOf for an operation that changes the policy, which has
+// to be the account's own.
+func (c *Cloud) ownManaged(k *call) (managed, error) {
+	p, err := c.managedOf(k)
+	if err == nil && p.Account == "aws" {
+		return p, faultf(http.StatusForbidden, "AccessDenied", "Cannot perform operation on policy %s: it is AWS's own.", p.ARN())
+	}
+	return p, err
 }
 
 // changeManaged applies change to the policy that the call names and keeps it.
 func (c *Cloud) changeManaged(k *call, change func(*managed) (any, error)) (any, error) {
 	c.identity.mu.Lock()
 	defer c.identity.mu.Unlock()
-	p, err := c.managedOf(k)
+	p, err := c.ownManaged(k)
 	if err != nil {
 		return nil, err
-	}
-	if p.Account == "aws" {
-		return nil, faultf(http.StatusForbidden, "AccessDenied", "Cannot perform operation on policy %s: it is AWS's own.", p.ARN())
 	}
 	answer, err := change(&p)
 	if err != nil {
@@ -147,7 +175,11 @@ func checkManaged(document string) error {
 	if policySize(document) > maxManaged {
 		return faultf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for PolicySize: %d", maxManaged)
 	}
-	return checkPermissions(document)
+	policy, err := readPermissions(document)
+	if err == nil && policy.Version != "2012-10-17" {
+		return malformed("Policy document must be version 2012-10-17 or greater.")
+	}
+	return err
 }
 
 func (c *Cloud) createPolicy(k *call) (any, error) {
@@ -159,14 +191,14 @@ func (c *Cloud) createPolicy(k *call) (any, error) {
 	wrong.length("policyName", p.Name, 1, 128)
 	wrong.pattern("policyName", p.Name, iamName, `[\w+=,.@-]+`)
 	wrong.length("path", p.Path, 1, 512)
-	wrong.pattern("path", p.Path, iamPath, `((/[A-Za-z0-9\.,\+@=_-]+)*)/`)
+	wrong.pattern("path", p.Path, managedPath, `((/[A-Za-z0-9\.,\+@=_-]+)*)/`)
 	wrong.length("description", p.Description, 0, 1000)
 	wrong.length("policyDocument", p.Versions[0].Document, 1, 131072)
 	if err := wrong.fault(); err != nil {
 		return nil, err
 	}
 	var err error
-	if p.Tags, err = readTags(k.form); err != nil {
+	if p.Tags, err = readTags(k.form, exactly); err != nil {
 		return nil, err
 	}
 	if err := checkManaged(p.Versions[0].Document); err != nil {
@@ -178,10 +210,13 @@ func (c *Cloud) createPolicy(k *call) (any, error) {
 	if c.store.get(managedKey(p.Account, p.Name), &there) {
 		return nil, faultf(http.StatusConflict, "EntityAlreadyExists", "A policy called %s already exists. Duplicate names are not allowed.", p.Name)
 	}
+	if len(c.store.keys(managedKey(p.Account, ""))) >= maxPolicies {
+		return nil, faultf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for PoliciesPerAccount: %d", maxPolicies)
+	}
 	if err := c.store.put(managedKey(p.Account, p.Name), p); err != nil {
 		return nil, err
 	}
-	return struct{ Policy managedXML }{c.managedXML(p)}, nil
+	return struct{ Policy managedXML }{c.managedXML(k.account, p)}, nil
 }
 
 // managedXML is a managed policy in an answer.
@@ -197,9 +232,9 @@ type managedXML struct {
 	Tags                          *xmlList[tag] `xml:",omitempty"`
 }
 
-func (c *Cloud) managedXML(p managed) managedXML {
-	attached, bounding := c.usesOf(p.ARN())
-	x := managedXML{PolicyName: p.Name, Arn: p.ARN(), Path: p.Path, DefaultVersionID: p.version().id(), CreateDate: isoTime(p.Created),
+func (c *Cloud) managedXML(account string, p managed) managedXML {
+	attached, bounding := c.usesOf(account, p.ARN())
+	x := managedXML{PolicyName: p.Name, Arn: p.ARN(), Path: p.Path, DefaultVersionID: p.current().id(), CreateDate: isoTime(p.Created),
 		UpdateDate: isoTime(p.Updated), PolicyID: p.ID, Description: p.Description, AttachmentCount: attached,
 		PermissionsBoundaryUsageCount: bounding, IsAttachable: true}
 	if p.Tags != nil {
@@ -208,16 +243,13 @@ func (c *Cloud) managedXML(p managed) managedXML {
 	return x
 }
 
-// usesOf counts the roles that have a policy attached, and as boundary. A
-// policy's roles are its account's: of AWS's own, all accounts' are counted.
-func (c *Cloud) usesOf(arn string) (attached, bounding int) {
-	for _, key := range c.store.keys("iam/") {
-		if !strings.Contains(key, "/role/") {
-			continue
-		}
-		var r role
-		if !c.store.get(key, &r) {
-			continue
+// usesOf counts the roles of an account that have a policy attached, and as
+// boundary.
+func (c *Cloud) usesOf(account, arn string) (attached, bounding int) {
+	for _, key := range c.store.keys(roleKey(account, "")) {
+		r, ok := shared[role](c.store, key)
+		if !ok {
+			continue // deleted meanwhile
 		}
 		if slices.Contains(r.Attached, arn) {
 			attached++
@@ -234,60 +266,86 @@ func (c *Cloud) getPolicy(k *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{ Policy managedXML }{c.managedXML(p)}, nil
+	return struct{ Policy managedXML }{c.managedXML(k.account, p)}, nil
 }
 
 // listPolicies answers policies by name: the account's, or AWS's too.
 func (c *Cloud) listPolicies(k *call) (any, error) {
-	scope, prefix := or(k.form.Get("Scope"), "All"), or(k.form.Get("PathPrefix"), "/")
-	var all []managed
-	if scope != "AWS" {
-		for _, key := range c.store.keys(managedKey(k.account, "")) {
-			var p managed
-			if c.store.get(key, &p) {
-				all = append(all, p)
-			}
+	which, err := readPolicyFilter(k.form)
+	if err != nil {
+		return nil, err
+	}
+	var all []managedXML
+	for _, p := range c.managedIn(k.account) {
+		x := c.managedXML(k.account, p)
+		x.Tags, x.Description = nil, "" // ListPolicies leaves them out
+		if which.has(p, x) {
+			all = append(all, x)
 		}
 	}
-	switch scope {
-	case "All", "AWS":
-		all = append(all, awsManaged()...)
-	case "Local":
-	default:
-		return nil, faultf(http.StatusBadRequest, "ValidationError",
-			"1 validation error detected: Value '%s' at 'scope' failed to satisfy constraint: Member must satisfy enum value set: [All, AWS, Local]", scope)
-	}
-	all = slices.DeleteFunc(all, func(p managed) bool { return !strings.HasPrefix(p.Path, prefix) })
-	name := func(p managed) string { return strings.ToLower(p.Name) + " " + p.Account }
-	slices.SortFunc(all, func(a, b managed) int { return strings.Compare(name(a), name(b)) })
+	name := func(x managedXML) string { return strings.ToLower(x.PolicyName) + " " + x.Arn }
+	slices.SortFunc(all, func(a, b managedXML) int { return strings.Compare(name(a), name(b)) })
 	page, marker, err := paginate(k.form, all, name)
 	if err != nil {
 		return nil, err
 	}
-	answer := struct {
+	return struct {
 		Policies    xmlList[managedXML]
 		IsTruncated bool
 		Marker      string `xml:",omitempty"`
-	}{IsTruncated: marker != "", Marker: marker}
-	for _, p := range page {
-		x := c.managedXML(p)
-		x.Tags, x.Description = nil, "" // ListPolicies leaves them out
-		answer.Policies.Member = append(answer.Policies.Member, x)
+	}{xmlList[managedXML]{page}, marker != "", marker}, nil
+}
+
+// managedIn are the policies that an account may use.
+func (c *Cloud) managedIn(account string) []managed {
+	all := awsManaged()
+	for _, key := range c.store.keys(managedKey(account, "")) {
+		var p managed
+		if c.store.get(key, &p) {
+			all = append(all, p)
+		}
 	}
-	return answer, nil
+	return all
+}
+
+// policyFilter is what a call of ListPolicies asks for.
+type policyFilter struct {
+	scope, prefix, usage string
+	attached             bool
+}
+
+func readPolicyFilter(form url.Values) (policyFilter, error) {
+	f := policyFilter{or(form.Get("Scope"), "All"), or(form.Get("PathPrefix"), "/"), form.Get("PolicyUsageFilter"), form.Get("OnlyAttached") == "true"}
+	var wrong constraints
+	wrong.among("scope", f.scope, "All", "AWS", "Local")
+	wrong.pattern("pathPrefix", f.prefix, managedPath, `((/[A-Za-z0-9\.,\+@=_-]+)*)/`)
+	if form.Has("PolicyUsageFilter") {
+		wrong.among("policyUsageFilter", f.usage, "PermissionsPolicy", "PermissionsBoundary")
+	}
+	return f, wrong.fault()
+}
+
+// has says whether the filter lets a policy through. What is attached is a
+// permissions policy, unless the filter is about boundaries.
+func (f policyFilter) has(p managed, x managedXML) bool {
+	uses := x.AttachmentCount
+	if f.usage == "PermissionsBoundary" {
+		uses = x.PermissionsBoundaryUsageCount
+	}
+	ours := p.Account != "aws"
+	return (f.scope == "All" || (f.scope == "Local") == ours) && strings.HasPrefix(p.Path, f.prefix) &&
+		(uses > 0 || !f.attached && f.usage == "")
 }
 
 func (c *Cloud) deletePolicy(k *call) (any, error) {
 	c.identity.mu.Lock()
 	defer c.identity.mu.Unlock()
-	p, err := c.managedOf(k)
+	p, err := c.ownManaged(k)
 	if err != nil {
 		return nil, err
 	}
-	attached, bounding := c.usesOf(p.ARN())
+	attached, bounding := c.usesOf(k.account, p.ARN())
 	switch {
-	case p.Account == "aws":
-		return nil, faultf(http.StatusForbidden, "AccessDenied", "Cannot perform operation on policy %s: it is AWS's own.", p.ARN())
 	case attached+bounding > 0:
 		return nil, faultf(http.StatusConflict, "DeleteConflict", "Cannot delete a policy attached to entities.")
 	case len(p.Versions) > 1:
@@ -310,6 +368,11 @@ func (v policyVersion) xml() versionXML {
 
 func (c *Cloud) createPolicyVersion(k *call) (any, error) {
 	document := k.form.Get("PolicyDocument")
+	var wrong constraints
+	wrong.length("policyDocument", document, 1, 131072)
+	if err := wrong.fault(); err != nil {
+		return nil, err
+	}
 	return c.changeManaged(k, func(p *managed) (any, error) {
 		if err := checkManaged(document); err != nil {
 			return nil, err
@@ -338,6 +401,11 @@ func (m *managed) setDefault(number int) {
 // versionOf finds the version that a call names in VersionId.
 func (m managed) versionOf(k *call) (int, error) {
 	id := k.form.Get("VersionId")
+	var wrong constraints
+	wrong.pattern("versionId", id, versionID, `v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`)
+	if err := wrong.fault(); err != nil {
+		return -1, err
+	}
 	i := slices.IndexFunc(m.Versions, func(v policyVersion) bool { return v.id() == id })
 	if i < 0 {
 		return i, faultf(http.StatusNotFound, "NoSuchEntity", "Policy %s version %s does not exist or is not attachable.", m.ARN(), id)
@@ -365,7 +433,9 @@ func (c *Cloud) listPolicyVersions(k *call) (any, error) {
 		return nil, err
 	}
 	// There are five at most, but a client may ask for one at a time.
-	page, marker, err := paginate(k.form, p.Versions, func(v policyVersion) string { return strconv.Itoa(1<<20 - v.Number) })
+	page, marker, err := paginate(k.form, p.Versions, func(v policyVersion) string {
+		return strconv.Itoa(1<<20 - v.Number) // newest first, and sorted as text
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -404,223 +474,4 @@ func (c *Cloud) deletePolicyVersion(k *call) (any, error) {
 		p.Versions = slices.Delete(slices.Clone(p.Versions), i, i+1)
 		return nil, nil
 	})
-}
-
-func (c *Cloud) attachRolePolicy(k *call) (any, error) {
-	return c.changeRole(k, func(r *role) error {
-		arn := k.form.Get("PolicyArn")
-		if _, err := c.managedOf(k); err != nil {
-			return faultf(http.StatusNotFound, "NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
-		}
-		if slices.Contains(r.Attached, arn) {
-			return nil
-		}
-		if len(r.Attached) >= maxAttached {
-			return faultf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for PoliciesPerRole: %d", maxAttached)
-		}
-		r.Attached = append(slices.Clone(r.Attached), arn)
-		return nil
-	})
-}
-
-func (c *Cloud) detachRolePolicy(k *call) (any, error) {
-	return c.changeRole(k, func(r *role) error {
-		arn := k.form.Get("PolicyArn")
-		i := slices.Index(r.Attached, arn)
-		if i < 0 {
-			return noSuchManaged(arn)
-		}
-		r.Attached = slices.Delete(slices.Clone(r.Attached), i, i+1)
-		return nil
-	})
-}
-
-func (c *Cloud) listAttachedRolePolicies(k *call) (any, error) {
-	type attached struct{ PolicyName, PolicyArn string }
-	r, err := c.roleOf(k)
-	if err != nil {
-		return nil, err
-	}
-	all := []attached{}
-	for _, arn := range slices.Sorted(slices.Values(r.Attached)) {
-		all = append(all, attached{arn[strings.LastIndexByte(arn, '/')+1:], arn})
-	}
-	page, marker, err := paginate(k.form, all, func(a attached) string { return a.PolicyArn })
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		AttachedPolicies xmlList[attached]
-		IsTruncated      bool
-		Marker           string `xml:",omitempty"`
-	}{xmlList[attached]{page}, marker != "", marker}, nil
-}
-
-// boundaryOf checks the parameter PermissionsBoundary: a managed policy.
-func (c *Cloud) boundaryOf(k *call) (string, error) {
-	arn := k.form.Get("PermissionsBoundary")
-	p, ok := c.findManaged(arn)
-	if !ok || p.Account != k.account && p.Account != "aws" {
-		return "", faultf(http.StatusNotFound, "NoSuchEntity", "Scope ARN: %s does not exist or is not attachable.", arn)
-	}
-	return arn, nil
-}
-
-func (c *Cloud) putBoundary(k *call) (any, error) {
-	return c.changeRole(k, func(r *role) error {
-		boundary, err := c.boundaryOf(k)
-		if err != nil {
-			return err
-		}
-		r.Boundary = boundary
-		return nil
-	})
-}
-
-func (c *Cloud) deleteBoundary(k *call) (any, error) {
-	return c.changeRole(k, func(r *role) error {
-		if r.Boundary == "" {
-			return faultf(http.StatusNotFound, "NoSuchEntity", "Role %s does not have a permissions boundary.", r.Name)
-		}
-		r.Boundary = ""
-		return nil
-	})
-}
-
-// updateRole changes description and longest session; what is not named stays.
-func (c *Cloud) updateRole(k *call) (any, error) {
-	_, err := c.changeRole(k, func(r *role) error {
-		var wrong constraints
-		if k.form.Has("Description") {
-			r.Description = k.form.Get("Description")
-			wrong.length("description", r.Description, 0, 1000)
-		}
-		if given := k.form.Get("MaxSessionDuration"); given != "" {
-			seconds, _ := strconv.Atoi(given) // what is no number is out of range
-			wrong.between("maxSessionDuration", seconds, 3600, 43200)
-			r.MaxSession = time.Duration(seconds) * time.Second
-		}
-		return wrong.fault()
-	})
-	return struct{}{}, err // an empty result, as few of IAM's operations have
-}
-
-func (c *Cloud) tagRole(k *call) (any, error) {
-	return c.changeRole(k, func(r *role) error {
-		tags, err := readTags(k.form)
-		if err != nil {
-			return err
-		}
-		r.Tags, err = retagged(r.Tags, tags)
-		return err
-	})
-}
-
-// retagged lays tags over others: keys are told apart without regard to case,
-// and keep the case that they have first.
-func retagged(old, added []tag) ([]tag, error) {
-	tags := slices.Clone(old)
-	for _, t := range added {
-		if i := slices.IndexFunc(tags, func(o tag) bool { return strings.EqualFold(o.Key, t.Key) }); i >= 0 {
-			tags[i].Value = t.Value
-			continue
-		}
-		tags = append(tags, t)
-	}
-	if len(tags) > 50 {
-		return nil, faultf(http.StatusConflict, "LimitExceeded", "The number of tags has reached the maximum limit.")
-	}
-	return tags, nil
-}
-
-func (c *Cloud) untagRole(k *call) (any, error) {
-	gone := readList(k.form, "TagKeys")
-	return c.changeRole(k, func(r *role) error {
-		r.Tags = slices.DeleteFunc(slices.Clone(r.Tags), func(t tag) bool {
-			return slices.ContainsFunc(gone, func(key string) bool { return strings.EqualFold(key, t.Key) })
-		})
-		return nil
-	})
-}
-
-func (c *Cloud) listRoleTags(k *call) (any, error) {
-	r, err := c.roleOf(k)
-	if err != nil {
-		return nil, err
-	}
-	tags := slices.SortedFunc(slices.Values(r.Tags), func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
-	page, marker, err := paginate(k.form, tags, func(t tag) string { return t.Key })
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		Tags        xmlList[tag]
-		IsTruncated bool
-		Marker      string `xml:",omitempty"`
-	}{xmlList[tag]{page}, marker != "", marker}, nil
-}
-
-func (c *Cloud) tagProvider(k *call) (any, error) {
-	tags, err := readTags(k.form)
-	if err != nil {
-		return nil, err
-	}
-	c.identity.mu.Lock()
-	defer c.identity.mu.Unlock()
-	p, err := c.providerOf(k)
-	if err != nil {
-		return nil, err
-	}
-	if p.Tags, err = retagged(p.Tags, tags); err != nil {
-		return nil, err
-	}
-	return nil, c.store.put(providerKey(p.Account, p.URL), p)
-}
-
-// linked are the services whose linked roles are modelled, and the roles' names
-// (AgentCore developer guide: using service-linked roles).
-func linked() map[string]string {
-	return map[string]string{
-		"runtime-identity.bedrock-agentcore.amazonaws.com": "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity",
-		"network.bedrock-agentcore.amazonaws.com":          "AWSServiceRoleForBedrockAgentCoreNetwork",
-	}
-}
-
-// createServiceLinkedRole makes the role that a service acts by. What the role
-// may do is the service's affair: it has no policies here.
-func (c *Cloud) createServiceLinkedRole(k *call) (any, error) {
-	service := k.form.Get("AWSServiceName")
-	var wrong constraints
-	wrong.length("awsServiceName", service, 1, 128)
-	if err := wrong.fault(); err != nil {
-		return nil, err
-	}
-	name, ok := linked()[service]
-	if !ok {
-		return nil, faultf(http.StatusBadRequest, "InvalidInput", "the local cloud knows no service-linked role of %s", service)
-	}
-	if k.form.Get("CustomSuffix") != "" {
-		return nil, faultf(http.StatusBadRequest, "InvalidInput", "Custom suffix is not allowed for %s", service)
-	}
-	r := role{Account: k.account, Name: name, Path: "/aws-service-role/" + service + "/", ID: newUniqueID("AROA"),
-		Description: k.form.Get("Description"), MaxSession: defaultDuration, Created: k.at.Truncate(time.Second),
-		Trust: string(trust.Policy{Version: "2012-10-17", Statements: []trust.Statement{{Effect: trust.Allow, Actions: []string{"sts:AssumeRole"},
-			Principals: []trust.Principal{{Kind: trust.Service, Value: service}}}}}.JSON())}
-	c.identity.mu.Lock()
-	defer c.identity.mu.Unlock()
-	if _, ok := c.findRole(k.account, name); ok {
-		return nil, faultf(http.StatusBadRequest, "InvalidInput",
-			"Service role name %s has been taken in this account, please try a different suffix.", name)
-	}
-	if err := c.store.put(roleKey(r.Account, r.Name), r); err != nil {
-		return nil, err
-	}
-	return struct{ Role roleXML }{r.xml()}, nil
-}
-
-// linkedRole says whether a role is a service's: nobody else changes it.
-func (r role) linkedRole() bool { return strings.HasPrefix(r.Path, "/aws-service-role/") }
-
-func (r role) protected() error {
-	return faultf(http.StatusBadRequest, "UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", r.Name)
 }

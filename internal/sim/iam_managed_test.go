@@ -3,12 +3,14 @@ package sim
 import (
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -35,6 +37,8 @@ func TestManagedPolicies(t *testing.T) {
 	wantFault(t, err, "EntityAlreadyExists", 409, "Duplicate names")
 	_, err = client.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String("bad"), PolicyDocument: aws.String(`{"Statement":[{"Effect":"Allow","Action":"*"}]}`)})
 	wantFault(t, err, "MalformedPolicyDocument", 400, "resources")
+	_, err = client.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String("old"), PolicyDocument: aws.String(strings.Replace(allowGet, "2012-10-17", "2008-10-17", 1))})
+	wantFault(t, err, "MalformedPolicyDocument", 400, "2012-10-17 or greater")
 	long := strings.Replace(allowGet, `"*"`, `"arn:aws:ssm:us-east-1:111122223333:parameter/`+strings.Repeat("x", 6144)+`"`, 1)
 	_, err = client.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String("long"), PolicyDocument: &long})
 	wantFault(t, err, "LimitExceeded", 409, "6144")
@@ -69,6 +73,10 @@ func TestManagedPolicies(t *testing.T) {
 	if err != nil || len(versions.Versions) != 1 || *versions.Versions[0].VersionId != "v5" {
 		t.Errorf("%+v, %v", versions, err)
 	}
+	_, err = client.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: arn, VersionId: aws.String("v1")})
+	wantFault(t, err, "NoSuchEntity", 404, "version v1 does not exist")
+	_, err = client.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: arn, VersionId: aws.String("1")})
+	wantFault(t, err, "ValidationError", 400, "versionId")
 	local, err := client.ListPolicies(ctx, &iam.ListPoliciesInput{Scope: iamtypes.PolicyScopeTypeLocal})
 	if err != nil || len(local.Policies) != 1 {
 		t.Errorf("%+v, %v", local, err)
@@ -78,6 +86,10 @@ func TestManagedPolicies(t *testing.T) {
 	}
 	_, err = client.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: arn})
 	wantFault(t, err, "NoSuchEntity", 404, "was not found")
+	_, err = client.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: aws.String("arn:aws:iam::111122223333:role/slipway")})
+	wantFault(t, err, "InvalidInput", 400, "is not valid")
+	_, err = client.DeletePolicy(ctx, &iam.DeletePolicyInput{PolicyArn: aws.String("arn:aws:iam::aws:policy/PowerUserAccess")})
+	wantFault(t, err, "AccessDenied", 403, "AWS's own")
 	_, err = client.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: aws.String("arn:aws:iam::aws:policy/BedrockAgentCoreFullAccess")})
 	wantFault(t, err, "NoSuchEntity", 404, "was not found")
 }
@@ -118,6 +130,25 @@ func TestAttachedAndBounded(t *testing.T) {
 	}
 	_, err = reader.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/a/b")})
 	wantFault(t, err, "ParameterNotFound", 400, "")
+	for want, in := range map[string]*iam.ListPoliciesInput{
+		"get":                                 {OnlyAttached: true},
+		"PowerUserAccess":                     {PolicyUsageFilter: iamtypes.PolicyUsageTypePermissionsBoundary},
+		"get put":                             {Scope: iamtypes.PolicyScopeTypeLocal},
+		"AdministratorAccess PowerUserAccess": {Scope: iamtypes.PolicyScopeTypeAws},
+		"":                                    {PathPrefix: aws.String("/none/")},
+	} {
+		list, err := client.ListPolicies(ctx, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range list.Policies {
+			names = append(names, *p.PolicyName)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%+v lists %q, not %q", in, got, want)
+		}
+	}
 	attached, err := client.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: role})
 	if err != nil || len(attached.AttachedPolicies) != 1 || *attached.AttachedPolicies[0].PolicyName != "get" {
 		t.Errorf("%+v, %v", attached, err)
@@ -159,14 +190,28 @@ func TestRoleTagsAndUpdates(t *testing.T) {
 	if _, err := client.CreateRole(ctx, &iam.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(serviceTrust), Description: aws.String("kept")}); err != nil {
 		t.Fatal(err)
 	}
-	for _, value := range []string{"one", "two"} {
-		if _, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: role, Tags: []iamtypes.Tag{{Key: aws.String("slipway"), Value: &value}}}); err != nil {
+	for _, key := range []string{"Slipway", "slipway"} {
+		if _, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: role, Tags: []iamtypes.Tag{{Key: &key, Value: &key}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	tags, err := client.ListRoleTags(ctx, &iam.ListRoleTagsInput{RoleName: role})
-	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Value != "two" {
+	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Key != "slipway" || *tags.Tags[0].Value != "slipway" {
 		t.Errorf("%+v, %v", tags, err)
+	}
+	for about, bad := range map[string][]iamtypes.Tag{
+		"Duplicate":                {{Key: aws.String("a"), Value: aws.String("")}, {Key: aws.String("A"), Value: aws.String("")}},
+		"aws:":                     {{Key: aws.String("AWS:x"), Value: aws.String("")}},
+		"tags.1.member.key":        {{Key: aws.String("a*"), Value: aws.String("")}},
+		"tags.1.member.value":      {{Key: aws.String("a"), Value: aws.String(strings.Repeat("v", 257))}},
+		"less than or equal to 50": slices.Repeat([]iamtypes.Tag{{Key: aws.String("a"), Value: aws.String("")}}, 51),
+	} {
+		_, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: role, Tags: bad})
+		code := "ValidationError"
+		if about == "Duplicate" || about == "aws:" {
+			code = "InvalidInput"
+		}
+		wantFault(t, err, code, 400, about)
 	}
 	if _, err := client.UntagRole(ctx, &iam.UntagRoleInput{RoleName: role, TagKeys: []string{"slipway"}}); err != nil {
 		t.Error(err)
@@ -192,8 +237,48 @@ func TestServiceLinkedRoles(t *testing.T) {
 	}
 	_, err = client.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: service})
 	wantFault(t, err, "InvalidInput", 400, "has been taken in this account")
+	if _, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: made.Role.RoleName, Tags: []iamtypes.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}); err != nil {
+		t.Error(err)
+	}
 	_, err = client.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: made.Role.RoleName})
 	wantFault(t, err, "UnmodifiableEntity", 400, "only modifiable by AWS")
 	_, err = client.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("ec2.amazonaws.com")})
 	wantFault(t, err, "InvalidInput", 400, "knows no service-linked role")
+}
+
+// TestTagKeysReachPolicies: who may touch one tag alone, may not touch others.
+func TestTagKeysReachPolicies(t *testing.T) {
+	cloud, srv := startCloud(t)
+	admin, ctx := iam.NewFromConfig(adminConfig(t, srv, DefaultAccount)), t.Context()
+	role := aws.String("tagger")
+	if _, err := admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(serviceTrust)}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := ecr.NewFromConfig(adminConfig(t, srv, DefaultAccount)).CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String("team/agent")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, condition := range []string{`"StringEquals":{"aws:RequestTag/team":"v","aws:TagKeys":"team"}`, `"StringEquals":{"aws:TagKeys":"team"},"Null":{"aws:RequestTag/team":"true"}`} {
+		document := policyOf("Allow", "*", "*", condition)
+		if _, err := admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: role, PolicyName: aws.String("p"), PolicyDocument: &document}); err != nil {
+			t.Fatal(err)
+		}
+		config := roleConfig(t, cloud, srv, *role)
+		tagger, repositories := iam.NewFromConfig(config), ecr.NewFromConfig(config)
+		for key, allowed := range map[string]bool{"team": true, "owner": false} {
+			calls := map[string]error{}
+			if strings.Contains(condition, "Null") {
+				_, calls["UntagRole"] = tagger.UntagRole(ctx, &iam.UntagRoleInput{RoleName: role, TagKeys: []string{key}})
+				_, calls["UntagResource"] = repositories.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: made.Repository.RepositoryArn, TagKeys: []string{key}})
+			} else {
+				_, calls["TagRole"] = tagger.TagRole(ctx, &iam.TagRoleInput{RoleName: role, Tags: []iamtypes.Tag{{Key: &key, Value: aws.String("v")}}})
+				_, calls["TagResource"] = repositories.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: made.Repository.RepositoryArn, Tags: repositoryTags(key)})
+			}
+			for operation, err := range calls {
+				if (err == nil) != allowed {
+					t.Errorf("%s of %s: %v", operation, key, err)
+				}
+			}
+		}
+	}
 }

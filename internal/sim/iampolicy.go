@@ -113,12 +113,16 @@ func looksAtSubject(s trust.Statement) bool {
 	})
 }
 
-// checkPermissions refuses what IAM refuses as an inline policy.
-func checkPermissions(document string) error {
+// readPermissions reads a permission policy, and refuses what IAM refuses.
+func readPermissions(document string) (trust.Policy, error) {
 	policy, err := trust.Parse([]byte(document))
 	if err != nil {
-		return malformed("Syntax errors in policy: %v", err)
+		return policy, malformed("Syntax errors in policy: %v", err)
 	}
+	return policy, checkPermissions(policy)
+}
+
+func checkPermissions(policy trust.Policy) error {
 	for _, s := range policy.Statements {
 		switch {
 		case !sid.MatchString(s.Sid):
@@ -169,7 +173,7 @@ func (c *Cloud) putRolePolicy(k *call) (any, error) {
 	}
 	document := k.form.Get("PolicyDocument")
 	return c.changeRole(k, func(r *role) error {
-		if err := checkPermissions(document); err != nil {
+		if _, err := readPermissions(document); err != nil {
 			return err
 		}
 		policies := maps.Clone(r.Policies)

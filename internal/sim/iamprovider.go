@@ -64,7 +64,7 @@ func (c *Cloud) createProvider(k *call) (any, error) {
 		return nil, err
 	}
 	var err error
-	if p.Tags, err = readTags(k.form); err != nil {
+	if p.Tags, err = readTags(k.form, exactly); err != nil {
 		return nil, err
 	}
 	arn := trust.ProviderARN(k.account, p.URL)

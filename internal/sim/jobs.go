@@ -58,6 +58,19 @@ type Repository struct {
 	// Immutable says that subjects carry ids: the form of repositories made,
 	// renamed or transferred since 2026-07-15, or opted in.
 	Immutable bool `json:"immutable"`
+	// ClaimKeys is the subject's template, where the repository has one of its
+	// own (GitHub docs: customizing the token claims).
+	ClaimKeys []string `json:"claim_keys,omitempty"`
+	// DefaultBranch is main if empty; Protected are the branches with
+	// protection.
+	DefaultBranch string   `json:"default_branch,omitempty"`
+	Protected     []string `json:"protected,omitempty"`
+	// Private and Plan decide what environments can do: reviewers and wait
+	// timers of private repositories take the plan enterprise.
+	Private bool   `json:"private,omitempty"`
+	Plan    string `json:"plan,omitempty"`
+	// Readers are the people (login) and teams (org/slug) who can read it.
+	Readers []string `json:"readers,omitempty"`
 }
 
 // FullName is OWNER/NAME.
@@ -193,6 +206,9 @@ func (c *Cloud) startJob(j Job, host string) (map[string]string, error) {
 		env["ACTIONS_ID_TOKEN_REQUEST_URL"] = base + "/_actions/token/" + started.ID + "?api-version=2.0"
 		env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = started.RequestToken
 	}
+	if err := c.bornEnvironment(j); err != nil {
+		return nil, err
+	}
 	return env, c.store.put(jobRecord+started.ID, started)
 }
 
@@ -234,17 +250,40 @@ func (j Job) refName() string {
 	return j.Ref
 }
 
-// subject is the token's sub: environment before pull request before ref. A
-// colon in a value is sent as %3A, so that no value imitates another subject.
+// claimText is a value within a subject: its colons are sent as %3A, so that no
+// value imitates another subject.
+func claimText(s string) string { return strings.ReplaceAll(s, ":", "%3A") }
+
+// subject is the token's sub: the repository and the job's context, or what the
+// repository's template asks for.
 func (j Job) subject() string {
-	escaped := func(s string) string { return strings.ReplaceAll(s, ":", "%3A") }
+	if len(j.repository.ClaimKeys) == 0 {
+		return j.repository.subject() + ":" + j.context()
+	}
+	var parts []string
+	for _, key := range j.repository.ClaimKeys {
+		switch key {
+		case "repo":
+			parts = append(parts, j.repository.subject())
+		case "context":
+			parts = append(parts, j.context())
+		default:
+			value, _ := j.claims()[key].(string)
+			parts = append(parts, key+":"+claimText(value))
+		}
+	}
+	return strings.Join(parts, ":")
+}
+
+// context is the job's: environment before pull request before ref.
+func (j Job) context() string {
 	switch {
 	case j.Environment != "":
-		return j.repository.subject() + ":environment:" + escaped(j.Environment)
+		return "environment:" + claimText(j.Environment)
 	case j.Event == "pull_request":
-		return j.repository.subject() + ":pull_request"
+		return "pull_request"
 	default:
-		return j.repository.subject() + ":ref:" + escaped(j.Ref)
+		return "ref:" + claimText(j.Ref)
 	}
 }
 
@@ -257,6 +296,7 @@ func (c *Cloud) issue(j Job, audience string) (token string, claims map[string]a
 		}
 	}
 	claims = j.claims()
+	claims["sub"] = j.subject()
 	claims["aud"] = or(audience, "https://github.com/"+j.repository.Owner)
 	now, lifetime := c.now().Unix(), j.Lifetime
 	if lifetime == 0 {
@@ -272,7 +312,7 @@ func (c *Cloud) issue(j Job, audience string) (token string, claims map[string]a
 func (j Job) claims() map[string]any {
 	r := j.repository
 	claims := map[string]any{
-		"jti": newRequestID(), "iss": Issuer, "sub": j.subject(),
+		"jti": newRequestID(), "iss": Issuer,
 		"repository": r.FullName(), "repository_id": r.ID,
 		"repository_owner": r.Owner, "repository_owner_id": r.OwnerID, "repository_visibility": "private",
 		"ref": j.Ref, "ref_type": j.refType(), "ref_protected": "false", "sha": j.SHA,
@@ -295,7 +335,7 @@ func (j Job) checkRunID() string {
 }
 
 func claimNames() []string {
-	names := []string{"aud", "exp", "iat", "nbf", "environment", "enterprise", "enterprise_id"}
+	names := []string{"aud", "exp", "iat", "nbf", "sub", "environment", "enterprise", "enterprise_id"}
 	for name := range (Job{}).claims() {
 		names = append(names, name)
 	}

@@ -208,9 +208,3 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	_, _ = w.Write(raw) // the client has gone: nothing to tell it
 }
-
-// serveGitHub answers GitHub's REST API. Nothing of it is here yet.
-func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusNotImplemented, map[string]string{
-		"message": "the local cloud does not implement " + r.Method + " " + r.URL.Path + " of GitHub's API"})
-}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestSubjects(t *testing.T) {
 		}
 	}
 	one, two := mustComplete(t, c, Job{Repository: "acme/agents"}), mustComplete(t, c, Job{Repository: "acme/agents"})
-	if one.repository != two.repository || one.RunID == two.RunID || !decimal.MatchString(one.repository.ID) {
+	if !reflect.DeepEqual(one.repository, two.repository) || one.RunID == two.RunID || !decimal.MatchString(one.repository.ID) {
 		t.Errorf("%+v %+v", one, two)
 	}
 	for _, bad := range []Job{{}, {Repository: "acme"}, {Repository: "acme@1/agents"}, {Repository: "acme@x/agents@1"}, {Repository: "a/b/c"},

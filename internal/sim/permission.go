@@ -252,6 +252,14 @@ func tagKeys(tags []tag) keys {
 	return k
 }
 
+// untagKeys are the condition keys of a request that takes tags away.
+func untagKeys(gone []string) keys {
+	if gone == nil {
+		return nil
+	}
+	return keys{"aws:TagKeys": gone}
+}
+
 // resourceTags are the condition keys of tags that a resource has, under
 // AWS's name and the service's own.
 func resourceTags(tags []tag, service string) keys {

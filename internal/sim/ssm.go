@@ -34,7 +34,7 @@ type ssmState struct {
 type parameter struct {
 	Name     string             `json:"name"`
 	Versions []parameterVersion `json:"versions"`
-	Tags     []map[string]any   `json:"tags,omitempty"`
+	Tags     []jsonTag          `json:"tags,omitempty"`
 }
 
 type parameterVersion struct {

@@ -19,7 +19,7 @@ type putParameterInput struct {
 	KeyID          string `json:"KeyId"`
 	Overwrite      bool
 	AllowedPattern string
-	Tags           []map[string]any
+	Tags           []jsonTag
 	Tier           string
 	Policies       string
 	DataType       string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -249,6 +250,12 @@ func (c *constraints) between(name string, value, least, most int) {
 		c.add("Value '%d' at '%s' failed to satisfy constraint: Member must have value greater than or equal to %d", value, name, least)
 	} else if value > most {
 		c.add("Value '%d' at '%s' failed to satisfy constraint: Member must have value less than or equal to %d", value, name, most)
+	}
+}
+
+func (c *constraints) among(name, value string, permitted ...string) {
+	if !slices.Contains(permitted, value) {
+		c.add("Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", value, name, strings.Join(permitted, ", "))
 	}
 }
 

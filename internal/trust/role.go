@@ -53,3 +53,17 @@ func (d Document) read() (Named, error) {
 	}
 	return Named{Name: d.Name, Policy: p}, nil
 }
+
+// Managed is a managed policy: its ARN, the document in force, and its tags.
+type Managed struct {
+	Document
+	Tags map[string]string
+}
+
+// Provider is an account's OIDC provider.
+type Provider struct {
+	ARN       string
+	Issuer    string // https://…
+	Audiences []string
+	Tags      map[string]string
+}

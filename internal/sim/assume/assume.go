@@ -36,7 +36,7 @@ type T interface {
 // Assumption is one thing taken for true.
 type Assumption struct {
 	// ID is A and three digits: 1xx AgentCore, 2xx ECR, 3xx its registry, 4xx
-	// STS, 5xx IAM, 6xx SSM, 7xx CloudWatch Logs, 8xx GitHub's tokens.
+	// STS, 5xx IAM and permissions, 6xx SSM, 7xx CloudWatch Logs, 8xx GitHub's tokens.
 	ID string
 	// Needs is what the account has to have, or nothing.
 	Needs Need
@@ -110,7 +110,7 @@ type fixture struct{ uri, digest string }
 // All lists every assumption, by number.
 func All() []Assumption {
 	var all []Assumption
-	for _, area := range [][]Assumption{agentcore(), ecr(), registry(), sts(), iam(), ssm(), logs(), github()} {
+	for _, area := range [][]Assumption{agentcore(), ecr(), ecrPolicies(), registry(), sts(), iam(), managed(), permissions(), ssm(), logs(), github()} {
 		all = append(all, area...)
 	}
 	return all

@@ -47,10 +47,10 @@ const (
 // nothing else in it.
 //
 // It makes, one assumption after the other, and deletes at the end of each:
-// some 45 AgentCore runtimes with up to three versions and endpoints, some 30
-// ECR repositories with images of about a kilobyte, some 30 IAM roles, OIDC
-// providers below https://token.actions.githubusercontent.com/, and SSM
-// parameters. Every name begins with the prefix and the time in base 36, so
+// some 45 AgentCore runtimes with up to three versions and endpoints, some 40
+// ECR repositories with images of about a kilobyte, some 50 IAM roles, some 15
+// managed policies, OIDC providers below
+// https://token.actions.githubusercontent.com/, and SSM parameters. Every name begins with the prefix and the time in base 36, so
 // that what a killed run has left can be found. It changes nothing else, and
 // sets nothing of the account. In a job of GitHub Actions (id-token: write) the
 // assumptions about tokens are asked too; GitHub's provider has to be in the

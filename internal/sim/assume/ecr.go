@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 // ecr lists the assumptions about ECR's API.
@@ -98,9 +96,7 @@ func a206LoginLastsTwelveHours(t T, a *Account) {
 // Source: ECR API reference, GetAuthorizationToken (12 hours); nothing is said of sessions.
 // Confidence: L. It takes a session to its end, and 12 hours.
 func a207LoginOutlivesTheSession(t T, a *Account) {
-	x := a.admitted(t, a.jobRole(t, nil), a.jobToken(t, awsAudience), "DurationSeconds", "900")
-	session := &Account{Endpoint: a.Endpoint, ID: a.ID, Region: a.Region, Client: a.Client, Now: a.Now, Wait: a.Wait,
-		Credentials: credentials.NewStaticCredentialsProvider(x.element("AccessKeyId"), x.element("SecretAccessKey"), x.element("SessionToken"))}
+	session := a.permitted(t, allow("ecr:GetAuthorizationToken", "*"), "DurationSeconds", "900")
 	login := session.token(t)
 	a.pass(t, 16*time.Minute)
 	session.json11(t, "ecr", "GetAuthorizationToken", document{}).refused(t, http.StatusBadRequest, "ExpiredTokenException", "")

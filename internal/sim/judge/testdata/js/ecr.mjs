@@ -13,6 +13,8 @@ export default async function ecr(env) {
   await images(ecr, env.JUDGE_IMAGE.split('@')[1]);
   await layers(ecr);
   await settings(ecr);
+  await documents(ecr);
+  await tags(ecr);
   await ecr.ok('DeleteRepository', { repositoryName: 'judge/one' }, { repository: { repositoryName: 'judge/one' } });
   await ecr.refused('DeleteRepository', { repositoryName: 'judge/one' }, 'RepositoryNotFoundException');
 }
@@ -215,4 +217,86 @@ async function settings(ecr) {
   await ecr.refused('GetAccountSetting', { name: 'NONE' }, 'InvalidParameterException');
   await ecr.ok('PutAccountSetting', { name, value: 'ENABLED' }, { name, value: 'ENABLED' });
   await ecr.refused('PutAccountSetting', { name, value: 'on' }, 'ValidationException');
+}
+
+// documents are a repository's policy and its lifecycle policy.
+async function documents(ecr) {
+  const repositoryName = 'judge/one';
+  const one = { registryId, repositoryName };
+  const policyText = JSON.stringify({
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Sid: 'pull',
+        Effect: 'Allow',
+        Principal: { AWS: 'arn:aws:iam::444455556666:root' },
+        Action: ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
+      },
+    ],
+  });
+  const printed = /^\{\n {2}"Version" : "2012-10-17",\n {2}"Statement" : \[ \{\n {4}"Sid" : "pull"/;
+  await ecr.refused('GetRepositoryPolicy', { repositoryName }, 'RepositoryPolicyNotFoundException');
+  await ecr.ok('SetRepositoryPolicy', { repositoryName, policyText }, { ...one, policyText: printed });
+  const got = await ecr.ok('GetRepositoryPolicy', { repositoryName }, { ...one, policyText: printed });
+  if (JSON.stringify(JSON.parse(got.policyText)) !== policyText)
+    ecr.report('GetRepositoryPolicy', 'the policy', `it came back as ${got.policyText}`);
+  const withResource = policyText.replace('"Sid":"pull"', '"Resource":"*"');
+  for (const bad of ['{', withResource, policyText.replace('444455556666:root', '444455556666:*')])
+    await ecr.refused(
+      'SetRepositoryPolicy',
+      { repositoryName, policyText: bad },
+      'InvalidParameterException',
+      /Invalid repository policy provided/,
+    );
+  await ecr.ok('DeleteRepositoryPolicy', { repositoryName }, { ...one, policyText: printed });
+  await ecr.refused('DeleteRepositoryPolicy', { repositoryName }, 'RepositoryPolicyNotFoundException');
+
+  const rule = {
+    rulePriority: 1,
+    description: 'leftovers of interrupted pushes',
+    selection: { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 14 },
+    action: { type: 'expire' },
+  };
+  const lifecyclePolicyText = JSON.stringify({ rules: [rule] });
+  await ecr.refused('GetLifecyclePolicy', { repositoryName }, 'LifecyclePolicyNotFoundException');
+  await ecr.ok(
+    'PutLifecyclePolicy',
+    { repositoryName, lifecyclePolicyText: JSON.stringify({ rules: [rule] }, null, 4) },
+    { ...one, lifecyclePolicyText },
+  );
+  for (const wrong of [{ rulePriority: 0 }, { action: { type: 'keep' } }, { note: 'of no schema' }, { action: null }])
+    await ecr.refused(
+      'PutLifecyclePolicy',
+      { repositoryName, lifecyclePolicyText: JSON.stringify({ rules: [{ ...rule, ...wrong }] }) },
+      'InvalidParameterException',
+      /Lifecycle policy validation failure/,
+    );
+  await ecr.ok('GetLifecyclePolicy', { repositoryName }, { ...one, lifecyclePolicyText, lastEvaluatedAt: Date });
+  await ecr.ok('DeleteLifecyclePolicy', { repositoryName }, { ...one, lifecyclePolicyText, lastEvaluatedAt: Date });
+  await ecr.refused('DeleteLifecyclePolicy', { repositoryName }, 'LifecyclePolicyNotFoundException');
+}
+
+async function tags(ecr) {
+  const repositoryName = 'judge/one';
+  const resourceArn = `arn:aws:ecr:us-east-1:${registryId}:repository/judge/one`;
+  const team = { Key: 'team', Value: 'agents' };
+  await ecr.ok('ListTagsForResource', { resourceArn }, { tags: [] });
+  await ecr.ok('TagResource', { resourceArn, tags: [team, { Key: 'slipway', Value: '' }] }, {});
+  await ecr.refused('TagResource', { resourceArn, tags: [team, team] }, 'InvalidTagParameterException');
+  await ecr.refused('TagResource', { resourceArn: resourceArn + 'x', tags: [team] }, 'RepositoryNotFoundException');
+  await ecr.ok('UntagResource', { resourceArn, tagKeys: ['slipway', 'none'] }, {});
+  await ecr.refused('UntagResource', { resourceArn: 'judge/one', tagKeys: ['team'] }, 'InvalidParameterException');
+  await ecr.ok('ListTagsForResource', { resourceArn }, { tags: [team] });
+  await ecr.refused('ListTagsForResource', { resourceArn: resourceArn + 'x' }, 'RepositoryNotFoundException');
+  const imageScanningConfiguration = { scanOnPush: false };
+  await ecr.ok(
+    'PutImageScanningConfiguration',
+    { repositoryName, imageScanningConfiguration },
+    { registryId, repositoryName, imageScanningConfiguration },
+  );
+  await ecr.refused(
+    'PutImageScanningConfiguration',
+    { repositoryName: 'none', imageScanningConfiguration },
+    'RepositoryNotFoundException',
+  );
 }

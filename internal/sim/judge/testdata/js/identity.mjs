@@ -27,6 +27,17 @@ const permissions = JSON.stringify({
   Version: '2012-10-17',
   Statement: [{ Effect: 'Allow', Action: ['ecr:*', 'bedrock-agentcore:*', 'ssm:*', 'logs:*'], Resource: '*' }],
 });
+// What an execution role needs to pull an image.
+const pull = JSON.stringify({
+  Version: '2012-10-17',
+  Statement: [
+    {
+      Effect: 'Allow',
+      Action: ['ecr:GetAuthorizationToken', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
+      Resource: '*',
+    },
+  ],
+});
 
 export async function identity(env) {
   const iam = new Judge('IAM', iamSDK, iamSDK.IAMClient);
@@ -142,6 +153,7 @@ async function roles(iam) {
 
 async function policies(iam) {
   await iam.ok('PutRolePolicy', { RoleName: 'deploy', PolicyName: 'deploy', PolicyDocument: permissions }, {});
+  await iam.ok('PutRolePolicy', { RoleName: 'exec', PolicyName: 'pull', PolicyDocument: pull }, {});
   await iam.refused(
     'PutRolePolicy',
     { RoleName: 'deploy', PolicyName: 'bad', PolicyDocument: '{}' },

@@ -10,9 +10,10 @@
 import agentcore from './agentcore.mjs';
 import ecr from './ecr.mjs';
 import { identity, withoutKeys } from './identity.mjs';
+import managed from './managed.mjs';
 import ssm from './ssm.mjs';
 
-for (const judgement of [identity, withoutKeys, ecr, ssm, agentcore]) {
+for (const judgement of [identity, managed, withoutKeys, ecr, ssm, agentcore]) {
   try {
     await judgement(process.env);
   } catch (err) {

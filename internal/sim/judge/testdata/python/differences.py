@@ -58,7 +58,12 @@ class Core:
     def __init__(self):
         self.client = client("bedrock-agentcore-control")
         document = trust({"Service": "bedrock-agentcore.amazonaws.com"}, "sts:AssumeRole")
-        client("iam").create_role(RoleName="exec", AssumeRolePolicyDocument=document)
+        iam = client("iam")
+        iam.create_role(RoleName="exec", AssumeRolePolicyDocument=document)
+        pull = ["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        statement = {"Effect": "Allow", "Action": pull, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName="exec", PolicyName="pull", PolicyDocument=document)
         self.created = self.create(
             "first",
             description="one",

@@ -33,11 +33,15 @@ WRONG_IN_MODEL = [re.compile(r"Parameters\[\d+\]\.Labels, value: 0, valid min le
 # (docs/local-cloud.md): an endpoint's id is its name.
 WRONG_PATTERNS = {"AgentRuntimeArn", "AgentRuntimeEndpointArn", "AgentRuntimeEndpointId"}
 
+# What the model does not list: IAM answers "Policy", and so do the examples of
+# the AWS CLI's reference (github.com/awsdocs/iam-user-guide/issues/82).
+WRONG_VALUES = {("PermissionsBoundaryAttachmentType", "Policy")}
+
 # Errors that every operation of a service may answer, whatever its model lists:
 # AWS's "Common Errors" pages.
 COMMON = {
     "sts": {"AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ValidationError"},
-    "iam": {"ValidationError"},
+    "iam": {"AccessDenied", "ValidationError"},
     "ssm": {"ValidationException"},
     "ecr": set(),
     "logs": set(),
@@ -103,6 +107,11 @@ def unknown_xml(shape, node, path):
             yield from unknown_xml(shape.member, child, f"{path}[]")
 
 
+def listed(shape, value):
+    """Says whether an enumeration has a value."""
+    return value in shape.enum or (shape.name, value) in WRONG_VALUES
+
+
 def strings(shape, value, path):
     """Yields strings of a parsed answer that an enumeration or a pattern has not."""
     if shape.type_name == "structure":
@@ -112,7 +121,7 @@ def strings(shape, value, path):
     elif shape.type_name == "list":
         for i, item in enumerate(value):
             yield from strings(shape.member, item, f"{path}[{i}]")
-    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
+    elif shape.type_name == "string" and shape.enum and not listed(shape, value):
         yield f"{path} is {value!r}, not among {', '.join(shape.enum)}"
     elif shape.type_name == "string" and not fits(shape, value):
         yield f"{path} is {value!r}, which does not match {shape.metadata['pattern']}"

@@ -1,0 +1,295 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/crypto/nacl/box"
+)
+
+// githubJudge is a client of the API that holds every call and answer to
+// GitHub's own description.
+type githubJudge struct {
+	t     *testing.T
+	srv   *httptest.Server
+	token string
+	api   map[string]judgedOperation
+	saw   map[string]bool // operations
+}
+
+type judgedOperation struct {
+	ID        string         `json:"id"`
+	Request   any            `json:"request"`
+	Responses map[string]any `json:"responses"`
+}
+
+func newGitHubJudge(t *testing.T) *githubJudge {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/github/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var description struct{ Operations map[string]judgedOperation }
+	if err := json.Unmarshal(raw, &description); err != nil {
+		t.Fatal(err)
+	}
+	c, srv := startCloud(t)
+	for _, r := range []Repository{
+		{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true, Readers: []string{"octocat", "acme/platform"}},
+		{Owner: "acme", OwnerID: "1001", Name: "secretive", ID: "2003", Private: true, Readers: []string{"octocat"}},
+	} {
+		if err := c.registerRepository(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token, err := c.githubToken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &githubJudge{t: t, srv: srv, token: token, api: description.Operations, saw: map[string]bool{}}
+}
+
+// operation finds the description of a call.
+func (j *githubJudge) operation(method, path string) judgedOperation {
+	j.t.Helper()
+	path, _, _ = strings.Cut(path, "?")
+	for name, op := range j.api {
+		verb, pattern, _ := strings.Cut(name, " ")
+		re := regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(regexp.QuoteMeta(pattern), "[^/]+") + "$")
+		if verb == method && re.MatchString(path) && (strings.HasSuffix(pattern, "public-key") || !strings.HasSuffix(path, "public-key")) {
+			return op
+		}
+	}
+	j.t.Fatalf("the description has no %s %s", method, path)
+	return judgedOperation{}
+}
+
+// do calls the API, expects a status, and holds both sides to the description.
+func (j *githubJudge) do(method, path string, body any, status int) map[string]any {
+	j.t.Helper()
+	op := j.operation(method, path)
+	j.saw[op.ID] = true
+	var raw []byte
+	if body != nil {
+		raw, _ = json.Marshal(body) // maps and structs of ours
+		if status < 300 {
+			j.valid(op.ID+" request", op.Request, raw)
+		}
+	}
+	req, err := http.NewRequestWithContext(j.t.Context(), method, j.srv.URL+"/api/v3"+path, bytes.NewReader(raw))
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+j.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != status {
+		j.t.Fatalf("%s %s: %s %s, %v", method, path, resp.Status, answer, err)
+	}
+	if schema := op.Responses[itoa(status)]; schema != nil {
+		j.valid(op.ID+" answer", schema, answer)
+	}
+	var out map[string]any
+	_ = json.Unmarshal(answer, &out) // some are empty, some are lists
+	return out
+}
+
+func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+func (j *githubJudge) valid(what string, schema any, raw []byte) {
+	j.t.Helper()
+	if schema == nil {
+		return
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", schema); err != nil {
+		j.t.Fatal(err)
+	}
+	compiled, err := c.Compile("schema.json")
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err == nil {
+		err = compiled.Validate(instance)
+	}
+	if err != nil {
+		j.t.Errorf("%s is not as GitHub describes it: %v\n%s", what, err, raw)
+	}
+}
+
+const agentsPath, devPath = "/repos/acme/agents", "/repos/acme/agents/environments/dev"
+
+// TestGitHubAsDescribed sets an environment up by every operation there is.
+func TestGitHubAsDescribed(t *testing.T) {
+	j := newGitHubJudge(t)
+	if repo := j.do("GET", agentsPath, nil, 200); repo["id"] != 2002.0 || repo["default_branch"] != "main" {
+		t.Errorf("%v", repo)
+	}
+	j.do("GET", "/repos/acme/nothing", nil, 404)
+	j.do("GET", agentsPath+"/branches", nil, 200)
+	j.do("GET", agentsPath+"/actions/secrets", nil, 200)
+	user, team := j.do("GET", "/users/octocat", nil, 200)["id"], j.do("GET", "/orgs/acme/teams/platform", nil, 200)["id"]
+	j.do("GET", "/users/nobody", nil, 404)
+	j.do("GET", "/orgs/acme/teams/nobody", nil, 404)
+	made := j.do("PUT", devPath, map[string]any{"prevent_self_review": true, "reviewers": []map[string]any{{"type": "User", "id": user}, {"type": "Team", "id": team}},
+		"deployment_branch_policy": map[string]bool{"protected_branches": false, "custom_branch_policies": true}}, 200)
+	if rules := made["protection_rules"].([]any); len(rules) != 2 {
+		t.Errorf("%v", rules)
+	}
+	j.do("PUT", devPath, map[string]any{"reviewers": []map[string]any{{"type": "User", "id": 1}}}, 422)
+	j.do("PUT", devPath, map[string]any{"deployment_branch_policy": map[string]bool{"protected_branches": true, "custom_branch_policies": true}}, 422)
+	policy := j.do("POST", devPath+"/deployment-branch-policies", map[string]any{"name": "main", "type": "branch"}, 200)
+	j.do("POST", devPath+"/deployment-branch-policies", map[string]any{"name": "release/*"}, 200)
+	if list := j.do("GET", devPath+"/deployment-branch-policies", nil, 200); list["total_count"] != 2.0 {
+		t.Errorf("%v", list)
+	}
+	j.do("DELETE", devPath+"/deployment-branch-policies/"+itoa(int(policy["id"].(float64))), nil, 204)
+	if list := j.do("GET", agentsPath+"/environments", nil, 200); list["total_count"] != 1.0 {
+		t.Errorf("%v", list)
+	}
+	j.variables()
+	j.secrets()
+	j.do("DELETE", devPath, nil, 204)
+	j.do("GET", devPath, nil, 404)
+	if form := j.do("GET", agentsPath+"/actions/oidc/customization/sub", nil, 200); form["sub_claim_prefix"] != "repo:acme@1001/agents@2002" || form["use_default"] != true {
+		t.Errorf("%v", form)
+	}
+	j.do("PUT", agentsPath+"/actions/oidc/customization/sub", map[string]any{"use_default": false, "include_claim_keys": []string{"repo", "context", "job_workflow_ref"}}, 201)
+	j.do("PUT", agentsPath+"/actions/oidc/customization/sub", map[string]any{"use_default": false, "include_claim_keys": []string{"weather"}}, 422)
+	for name, op := range j.api {
+		if !j.saw[op.ID] {
+			t.Errorf("%s was not called", name)
+		}
+	}
+	for name := range maps.Values((&Cloud{}).githubRoutes()) {
+		if !j.saw[name.name] {
+			t.Errorf("the cloud serves %s, which the description's extract does not have", name.name)
+		}
+	}
+}
+
+func (j *githubJudge) variables() {
+	j.do("POST", devPath+"/variables", map[string]string{"name": "AWS_DEPLOY_ROLE_ARN", "value": "arn:…"}, 201)
+	j.do("POST", devPath+"/variables", map[string]string{"name": "aws_deploy_role_arn", "value": "x"}, 409)
+	j.do("POST", devPath+"/variables", map[string]string{"name": "GITHUB_X", "value": "x"}, 422)
+	j.do("PATCH", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", map[string]string{"value": "new"}, 204)
+	if v := j.do("GET", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 200); v["value"] != "new" {
+		j.t.Errorf("%v", v)
+	}
+	if list := j.do("GET", devPath+"/variables?per_page=10", nil, 200); list["total_count"] != 1.0 {
+		j.t.Errorf("%v", list)
+	}
+	j.do("DELETE", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 204)
+	j.do("GET", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 404)
+}
+
+func (j *githubJudge) secrets() {
+	key := j.do("GET", devPath+"/secrets/public-key", nil, 200)
+	public, err := base64.StdEncoding.DecodeString(key["key"].(string))
+	if err != nil || len(public) != 32 {
+		j.t.Fatal(err)
+	}
+	sealed, err := box.SealAnonymous(nil, []byte("canary"), (*[32]byte)(public), nil)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	secret := map[string]any{"encrypted_value": base64.StdEncoding.EncodeToString(sealed), "key_id": key["key_id"]}
+	j.do("PUT", devPath+"/secrets/TOKEN", secret, 201)
+	j.do("PUT", devPath+"/secrets/TOKEN", secret, 204)
+	j.do("PUT", devPath+"/secrets/TOKEN", map[string]any{"encrypted_value": secret["encrypted_value"], "key_id": "1"}, 422)
+	j.do("PUT", devPath+"/secrets/TOKEN", map[string]any{"encrypted_value": "bm90aGluZw==", "key_id": key["key_id"]}, 422)
+	if list := j.do("GET", devPath+"/secrets", nil, 200); list["total_count"] != 1.0 {
+		j.t.Errorf("%v", list)
+	}
+	j.do("DELETE", devPath+"/secrets/TOKEN", nil, 204)
+}
+
+// TestGitHubDropsReviewers: on a private repository of a plan without them,
+// reviewers are dropped without a word.
+func TestGitHubDropsReviewers(t *testing.T) {
+	j := newGitHubJudge(t)
+	user := j.do("GET", "/users/octocat", nil, 200)["id"]
+	made := j.do("PUT", "/repos/acme/secretive/environments/prd", map[string]any{"prevent_self_review": true, "reviewers": []map[string]any{{"type": "User", "id": user}}}, 200)
+	if rules := made["protection_rules"].([]any); len(rules) != 0 {
+		t.Errorf("%v", rules)
+	}
+}
+
+// TestGitHubAsksWho: no token, a wrong one, and a path that is not served.
+func TestGitHubAsksWho(t *testing.T) {
+	j := newGitHubJudge(t)
+	for _, call := range []struct {
+		path, token string
+		status      int
+	}{
+		{agentsPath, "", 401},
+		{agentsPath, "ghp_wrong", 401},
+		{agentsPath + "/pulls", j.token, 501},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", j.srv.URL+"/api/v3"+call.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if call.token != "" {
+			req.Header.Set("Authorization", "token "+call.token)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != call.status {
+			t.Errorf("%s with %q: %s", call.path, call.token, resp.Status)
+		}
+	}
+}
+
+// TestSubjectsFollowTheTemplate: what the API says is what tokens carry.
+func TestSubjectsFollowTheTemplate(t *testing.T) {
+	r := Repository{Owner: "acme", OwnerID: "1", Name: "agents", ID: "2"}
+	j := Job{Environment: "a:b", Ref: "refs/heads/main", Event: "push", JobWorkflowRef: "acme/agents/.github/workflows/x.yml@refs/heads/main"}
+	for _, c := range []struct {
+		immutable bool
+		keys      []string
+		want      string
+	}{
+		{false, nil, "repo:acme/agents:environment:a%3Ab"},
+		{true, nil, "repo:acme@1/agents@2:environment:a%3Ab"},
+		{true, []string{"repo", "context", "job_workflow_ref"}, "repo:acme@1/agents@2:environment:a%3Ab:job_workflow_ref:acme/agents/.github/workflows/x.yml@refs/heads/main"},
+		{false, []string{"repository_id", "environment"}, "repository_id:2:environment:a%3Ab"},
+	} {
+		r.Immutable, r.ClaimKeys = c.immutable, c.keys
+		j.repository = r
+		if got := j.subject(); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+// TestBornEnvironment: a job that names an environment makes it, unprotected.
+func TestBornEnvironment(t *testing.T) {
+	j := newGitHubJudge(t)
+	c := j.srv.Config.Handler.(*Cloud)
+	j.do("GET", devPath, nil, 404)
+	if _, err := c.startJob(Job{Repository: "acme/agents", Environment: "dev"}, "localhost"); err != nil {
+		t.Fatal(err)
+	}
+	if rules := j.do("GET", devPath, nil, 200)["protection_rules"].([]any); len(rules) != 0 {
+		t.Errorf("%v", rules)
+	}
+}
