@@ -224,6 +224,10 @@ func (r *run) untouched() string {
 	return r.goodName() + " still serves"
 }
 
+// DeniedHint is all that the core says of a permission that is missing. Who
+// knows the policies says more in its place.
+const DeniedHint = "the role lacks a permission: the message names the action and the resource"
+
 // hints says what to do about a remote's refusal, where that is known.
 func hints(cause error) []string {
 	var known *Error
@@ -238,7 +242,7 @@ func hints(cause error) []string {
 	case errors.Is(cause, ErrQuota):
 		return []string{"a quota is used up: see Service Quotas for Bedrock AgentCore"}
 	case errors.Is(cause, ErrDenied):
-		return []string{"the role lacks a permission: the message names the action and the resource"}
+		return []string{DeniedHint}
 	}
 	return nil
 }
