@@ -15,7 +15,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	defer stop()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -29,4 +29,14 @@ func run() int {
 	}
 	return cli.Main(ctx, os.Args[1:], cli.System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Env: os.Environ(), Dir: dir, Executable: executable, Setenv: os.Setenv})
+}
+
+// interrupts are the signals that end a run in its own way. One that nohup
+// makes us ignore stays ignored.
+func interrupts() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }

@@ -91,7 +91,7 @@ func (w *webIdentity) refusal(remote *delivery.RemoteError, claims map[string]st
 	case "InvalidIdentityToken", "IDPRejectedClaim":
 		if strings.Contains(message, "No OpenIDConnect provider") {
 			return delivery.KindDenied, []string{
-				"the account " + accountOf(w.role) + " has no OIDC provider for " + issuer + ": an administrator creates it in IAM once per account",
+				"the account " + accountOf(w.role) + " has no OIDC provider for " + issuer + ": an administrator runs slipway bootstrap, which makes it once per account",
 				"or the role is in another account than the provider: compare the role's account with slipway.yaml"}
 		}
 		if strings.Contains(message, "audience") {

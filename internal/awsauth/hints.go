@@ -27,7 +27,8 @@ func (w *webIdentity) hints(claims map[string]string) []string {
 	}
 	if len(hints) == 0 {
 		hints = append(hints, "the token is what slipway.yaml implies, so the role is what differs: "+
-			"does it exist in account "+accountOf(w.role)+", and does its trust policy name the OIDC provider of the same account?")
+			"does it exist in account "+accountOf(w.role)+", and does its trust policy name the OIDC provider of the same account? "+
+			"slipway bootstrap --dry-run shows an administrator what differs")
 	}
 	if w.expect.admits(claims) {
 		hints = append(hints, "the role's trust policy must hold, under StringEquals: sub "+claims["sub"]+" and aud "+claims["aud"])

@@ -129,7 +129,7 @@ func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
 	var refused []error
 	for _, s := range setups {
 		if err := s.plan(ctx); err != nil {
-			refused = append(refused, err)
+			refused = append(refused, a.explained(s.projects[0], err))
 		}
 	}
 	a.showPlan(setups, f)
@@ -208,20 +208,18 @@ func (a *app) setup(ctx context.Context, file *config.File, name string, f boots
 func (a *app) wanted(ctx context.Context, file *config.File, s *setup, f bootstrapFlags, client *github.Client) (bootstrap.Environment, error) {
 	p := s.projects[0]
 	e := bootstrap.Environment{Owner: file.GitHub.String() + "/" + s.name, MakeExecutionRole: f.executionRole}
-	e.Deployment = trust.Deployment{Account: p.target.Account, Region: p.target.Region, Environment: s.name, Endpoint: p.target.Endpoint,
-		ExecutionRole: p.target.ExecutionRole, Subnets: p.env.Network.Subnets, SecurityGroups: p.env.Network.SecurityGroups, Logs: true}
-	for _, p := range s.projects {
+	e.Deployment = deployment(s.projects...)
+	for i, p := range s.projects {
 		from, err := a.pullFrom(file, p)
 		if err != nil {
 			return e, err
 		}
-		e.Agents = append(e.Agents, trust.Agent{Name: p.target.Agent, Repository: p.target.Repository, PullFrom: from})
+		e.Agents[i].PullFrom = from
 	}
 	var err error
-	if e.DeployRole, err = file.DeployRole(s.name, a.Getenv); err != nil {
+	if e.DeployRole, err = deployRole(file, e.Deployment, a.Getenv); err != nil {
 		return e, err
 	}
-	e.DeployRole = cmp.Or(e.DeployRole, roleOf(file, p.env, e.Region))
 	e.Pullers = pullers(file, p)
 	if e.ExecutionRole == "" {
 		return e, &delivery.Error{Kind: delivery.KindConfig, Op: "planning " + s.name, Err: errors.New("no execution role is named"),
@@ -408,7 +406,7 @@ func (a *app) applySetups(ctx context.Context, file *config.File, setups []*setu
 	}
 	for _, s := range setups {
 		if err := a.applySetup(ctx, file, s, f); err != nil {
-			return failedSetup(s, err)
+			return a.explained(s.projects[0], failedSetup(s, err))
 		}
 	}
 	return a.bootstrapDone(setups, bootstrapped)

@@ -69,7 +69,7 @@ func (a *app) build(ctx context.Context, p *project, push, dryRun, allowDirty bo
 	}
 	built, err := d.Build(ctx, opts, push)
 	if err != nil {
-		return err
+		return a.explained(p, err)
 	}
 	if a.json() {
 		return a.ui.document(buildDocument{Schema: "slipway.build/v1", Agent: p.target.Agent, Revision: source.Revision,

@@ -263,8 +263,10 @@ func (a *app) handOver(ctx context.Context, args, env []string) error {
 // signalOf is the signal that ended a context of signal.NotifyContext, whose
 // cause names it.
 func signalOf(cause error) os.Signal {
-	if cause != nil && strings.HasPrefix(cause.Error(), syscall.SIGTERM.String()) {
-		return syscall.SIGTERM
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		if cause != nil && strings.HasPrefix(cause.Error(), sig.String()) {
+			return sig
+		}
 	}
 	return os.Interrupt
 }

@@ -90,42 +90,61 @@ func TestHandOverSignals(t *testing.T) {
 		t.Skip("SKIPPED: Windows has no signals to pass on")
 	}
 	d := newTestWorld(t)
-	for sig, want := range map[syscall.Signal]struct {
+	env := jobProcess(t, d)
+	signals := map[syscall.Signal]struct {
 		code int
 		told string
-	}{syscall.SIGTERM: {41, "TERM"}, syscall.SIGINT: {42, "INT"}} {
-		t.Run(sig.String(), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			// read waits for input that never comes; the trap ends it.
-			const script = `trap 'echo TERM; exit 41' TERM; trap 'echo INT; exit 42' INT; echo ready; while :; do read -r line; done`
-			cmd := exec.CommandContext(ctx, d.Executable, "credentials", "exec", "--env", "dev", "-C", d.repo, "--", "sh", "-c", script)
-			cmd.Env = jobProcess(t, d)
-			var messages bytes.Buffer
-			cmd.Stderr = &messages
-			stdin, errIn := cmd.StdinPipe()
-			stdout, errOut := cmd.StdoutPipe()
-			if err := errors.Join(errIn, errOut, cmd.Start()); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = stdin.Close() }() // it is held open till the end
-			lines := bufio.NewScanner(stdout)
-			if !lines.Scan() || lines.Text() != "ready" {
-				t.Fatalf("the command did not begin: %q\n%s", lines.Text(), messages.String())
-			}
-			if err := cmd.Process.Signal(sig); err != nil {
-				t.Fatal(err)
-			}
-			var told []string
-			for lines.Scan() {
-				told = append(told, lines.Text())
-			}
-			err := cmd.Wait()
-			if cmd.ProcessState.ExitCode() != want.code || !slices.Equal(told, []string{want.told}) {
-				t.Errorf("ended with %d after %q (%v), expected %d\n%s", cmd.ProcessState.ExitCode(), told, err, want.code, messages.String())
-			}
-		})
+	}{syscall.SIGTERM: {41, "TERM"}, syscall.SIGINT: {42, "INT"}, syscall.SIGHUP: {43, "HUP"}}
+	for command, args := range map[string][]string{
+		"credentials exec": {"credentials", "exec", "--env", "dev", "-C", d.repo},
+		"local job":        {"local", "job", "--state", d.cloud.Dir, "--repository", "acme/agents"},
+	} {
+		for sig, want := range signals {
+			t.Run(command+" "+sig.String(), func(t *testing.T) {
+				// read waits for input that never comes; the trap ends it.
+				const script = `trap 'echo TERM; exit 41' TERM; trap 'echo INT; exit 42' INT; trap 'echo HUP; exit 43' HUP
+					echo ready; while read -r line; do :; done`
+				told, code := signalled(t, env, sig, d.Executable, append(slices.Clone(args), "--", "sh", "-c", script)...)
+				if code != want.code || !slices.Equal(told, []string{want.told}) {
+					t.Errorf("ended with %d after %q, expected %d", code, told, want.code)
+				}
+			})
+		}
 	}
+}
+
+// signalled starts a program, sends it a signal once it has said that it is
+// ready, and returns what it said then and its exit code.
+func signalled(t *testing.T, env []string, sig os.Signal, program string, args ...string) (said []string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env, cmd.WaitDelay = env, time.Second
+	var messages bytes.Buffer
+	cmd.Stderr = &messages
+	stdin, errIn := cmd.StdinPipe()
+	stdout, errOut := cmd.StdoutPipe()
+	if err := errors.Join(errIn, errOut, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stdin.Close() }() // it is held open till the end
+	// A command that outlives slipway would hold its output open for ever.
+	defer context.AfterFunc(ctx, func() { _ = errors.Join(stdin.Close(), stdout.Close()) })()
+	lines := bufio.NewScanner(stdout)
+	if !lines.Scan() || lines.Text() != "ready" {
+		t.Fatalf("the command did not begin: %q\n%s", lines.Text(), messages.String())
+	}
+	if err := cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		said = append(said, lines.Text())
+	}
+	if err := cmd.Wait(); ctx.Err() != nil {
+		t.Errorf("it did not end: %v\n%s", err, messages.String())
+	}
+	return said, cmd.ProcessState.ExitCode()
 }
 
 func TestGrantedEnviron(t *testing.T) {

@@ -158,17 +158,19 @@ func (a *app) deployOne(ctx context.Context, file *config.File, f deployFlags) (
 		if a.json() {
 			show = a.silent
 		}
-		return a.plan(ctx, d, opts, show)
+		doc, err := a.plan(ctx, d, opts, show)
+		return doc, a.explained(p, err)
 	}
 	if !a.yes && !a.ci() {
 		if _, err := a.plan(ctx, d, opts, a.ui.line); err != nil {
-			return nil, err
+			return nil, a.explained(p, err)
 		}
 		if err := a.ui.confirm(ctx, fmt.Sprintf("deploy %s to %s?", p.target.Agent, p.target.Environment)); err != nil {
 			return nil, err
 		}
 	}
 	report, err := d.Deploy(ctx, opts)
+	err = a.explained(p, err)
 	a.reportToJob(report, err)
 	a.told(report, err)
 	if delivery.ExitCode(err) == 2 && len(report.Stages) == 0 {

@@ -38,6 +38,9 @@ func TestErrorsDoc(t *testing.T) {
 		"A failed command prints `error:` with what failed and on what, then `hint:` lines with what to do, and,\n"+
 		"where a delivery had begun, `now:` with what serves. With `-o json` a delivery's document carries the same\n"+
 		"in its `error` member: `kind` (below), `message`, `hints`, `serves`, and AWS's `request_id` where it gave one.\n\n"+
+		"Where AWS denied a permission, the hints say which action on which resource the caller lacks, which statement of\n"+
+		"the policies that `slipway bootstrap` writes allows it, or that they leave it out on purpose; and where a Deny, a\n"+
+		"boundary, a session's, a resource's or the organization's policy decided, that no Allow helps, and who can change it.\n\n"+
 		"| exit | kind | meaning |\n|---|---|---|\n| 0 | | done, or nothing to do |\n")
 	for _, k := range delivery.Kinds() {
 		fmt.Fprintf(&b, "| %d | `%s` | %s |\n", k.Exit, k.Kind, k.Meaning)

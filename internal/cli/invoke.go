@@ -53,7 +53,7 @@ func (a *app) invokeCommand() *cobra.Command {
 				return err
 			}
 			call.Endpoint, call.Session = endpoint, session
-			return a.invoke(cmd.Context(), d, call)
+			return a.explained(p, a.invoke(cmd.Context(), d, call))
 		},
 	}
 	selectionFlags(cmd, &s)
@@ -150,9 +150,7 @@ func (a *app) payload(ctx context.Context, args []string) (call delivery.Invocat
 func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
 	var failed error
 	if answer.Status < 200 || answer.Status > 299 {
-		failed = &delivery.Error{Kind: delivery.KindFailed, Op: "invoking the agent",
-			Err:   fmt.Errorf("it answered %d %s: %s", answer.Status, answer.ErrorCode, answer.Message),
-			Hints: invokeHints(answer)}
+		failed = &delivery.Error{Kind: delivery.KindFailed, Op: "invoking the agent", Err: answeredError(answer), Hints: invokeHints(answer)}
 	}
 	if a.json() {
 		body := json.RawMessage(answer.Body)
@@ -163,6 +161,15 @@ func (a *app) printAnswer(answer delivery.Answer, took time.Duration) error {
 		return errors.Join(a.ui.document(doc), failed)
 	}
 	return failed
+}
+
+// answeredError is AgentCore's denial, or what the agent answered.
+func answeredError(answer delivery.Answer) error {
+	if answer.Status == http.StatusForbidden && answer.ErrorCode == "AccessDeniedException" {
+		return &delivery.RemoteError{Service: "AgentCore", Operation: "InvokeAgentRuntime", Code: answer.ErrorCode, Message: answer.Message,
+			Status: answer.Status, RequestID: answer.RequestID, Kind: delivery.ErrDenied}
+	}
+	return fmt.Errorf("it answered %d %s: %s", answer.Status, answer.ErrorCode, answer.Message)
 }
 
 // invokeHints looks at whose the failure is: the agent's, or the call's.

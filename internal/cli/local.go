@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -228,7 +227,7 @@ func (a *app) localJob(dir func() string) *cobra.Command {
 			if err != nil {
 				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
 			}
-			return a.child(cmd.Context(), args, jobEnviron(a.Env, env))
+			return a.handOver(cmd.Context(), args, jobEnviron(a.Env, env))
 		},
 	}
 	jobFlags(cmd, &job)
@@ -253,24 +252,6 @@ func jobEnviron(inherited []string, job map[string]string) []string {
 		env = append(env, name+"="+job[name])
 	}
 	return env
-}
-
-// child runs a command with our streams and ends as it ends.
-func (a *app) child(ctx context.Context, args, env []string) error {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env, cmd.Dir = env, a.Dir
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Out, a.Err
-	cmd.Cancel = func() error { return cmd.Process.Signal(signalOf(context.Cause(ctx))) }
-	cmd.WaitDelay = 10 * time.Second
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exitError(exit.ExitCode())
-	}
-	if err != nil {
-		return &delivery.Error{Kind: delivery.KindUsage, Op: "running " + args[0], Err: err}
-	}
-	return nil
 }
 
 func (a *app) localToken(dir func() string) *cobra.Command {

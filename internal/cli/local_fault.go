@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,6 +58,9 @@ func (a *app) faultAdd(dir func() string) *cobra.Command {
 			if f.Service, f.Operation, ok = strings.Cut(args[0], ":"); !ok {
 				return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("%q is not SERVICE:OPERATION, such as ssm:PutParameter or '*:*'", args[0])}
 			}
+			if err := f.check(cmd); err != nil {
+				return err
+			}
 			c, err := dial(cmd.Context(), dir())
 			if err != nil {
 				return err
@@ -86,6 +90,20 @@ func (a *app) faultAdd(dir func() string) *cobra.Command {
 	cmd.MarkFlagsOneRequired(effects...)
 	cmd.MarkFlagsMutuallyExclusive(effects...)
 	return cmd
+}
+
+// check refuses what the chosen effect would not heed.
+func (f *faultFlags) check(cmd *cobra.Command) error {
+	given := cmd.Flags().Changed
+	switch {
+	case given("status") && !given("error"):
+		return &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("--status belongs to --error: no other effect answers with it"),
+			Hints: []string{"--error CODE --status " + strconv.Itoa(f.Status)}}
+	case given("message") && !given("error") && (!given("stuck") || !strings.HasSuffix(f.State, "_FAILED")):
+		return &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("--message belongs to --error, and to --stuck of a status that has failed: nothing else shows it"),
+			Hints: []string{"--error CODE --message TEXT, or --stuck UPDATE_FAILED --message REASON"}}
+	}
+	return nil
 }
 
 // fault is what the flags say.

@@ -57,11 +57,11 @@ func (a *app) logsCommand() *cobra.Command {
 			}
 			q.Since = time.Now().Add(-since)
 			if follow {
-				return d.FollowLog(cmd.Context(), q, a.followed)
+				return a.explained(p, d.FollowLog(cmd.Context(), q, a.followed))
 			}
 			lines, err := d.AgentLog(cmd.Context(), q)
 			if err != nil {
-				return err
+				return a.explained(p, err)
 			}
 			return a.printLog(lines)
 		},

@@ -127,7 +127,7 @@ func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (e
 		return row, err
 	}
 	st, err := d.Status(ctx)
-	if err != nil {
+	if err = a.explained(p, err); err != nil {
 		row.Error = errorOf(err)
 		return row, err
 	}

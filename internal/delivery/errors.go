@@ -43,8 +43,13 @@ func (e *RemoteError) Error() string {
 	}
 	b.WriteString(": ")
 	b.WriteString(e.Code)
-	if e.Message != "" && e.Message != e.Code {
-		fmt.Fprintf(&b, ": %s", e.Message)
+	// What AWS has encoded, a thousand characters of it, tells a reader nothing.
+	message, _, encoded := strings.Cut(e.Message, "Encoded authorization failure message:")
+	if encoded {
+		message += "(an encoded message follows)"
+	}
+	if message != "" && message != e.Code {
+		fmt.Fprintf(&b, ": %s", message)
 	}
 	return b.String()
 }

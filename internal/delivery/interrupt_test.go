@@ -61,7 +61,7 @@ func TestOrphan(t *testing.T) {
 		w.before["Push"] = func(context.Context, int) error { return throttled() }
 		_, err := second.Deploy(t.Context(), commit("d"))
 		var e *Error
-		if !errors.As(err, &e) || ExitCode(err) != 1 || !strings.Contains(e.Serves, "version 3 serves, left unverified") {
+		if !errors.As(err, &e) || ExitCode(err) != 1 || !strings.Contains(e.Serves, "version 3 serves, by an earlier delivery whose verdict is not recorded") {
 			t.Errorf("the second: %v", err)
 		}
 		if l := w.lock(t); l == nil || l.Left == "" || l.Previous.Version != "2" {

@@ -222,7 +222,7 @@ func (r *run) verifiable(configuration json.RawMessage) error {
 	if !present(authorizer) || r.Target.Verify.Skip {
 		return nil
 	}
-	return r.checkToken("preparing the verify", "--skip-verify delivers unverified, which can't be promoted")
+	return r.checkToken("preparing the verify", authorizer, "--skip-verify delivers unverified, which can't be promoted")
 }
 
 func (r *run) plan() error {

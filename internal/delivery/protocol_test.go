@@ -121,9 +121,40 @@ func TestJudgesTheProtocolsErrors(t *testing.T) {
 }
 
 // tokenUntil is a token that ends then, by its own word.
-func tokenUntil(exp string) string {
+func tokenUntil(exp string) string { return tokenOf(`{"exp":` + exp + `}`) }
+
+func tokenOf(claims string) string {
 	part := base64.RawURLEncoding.EncodeToString
-	return part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(`{"exp":`+exp+`}`)) + ".c2ln"
+	return part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(claims)) + ".c2ln"
+}
+
+// TestForeignToken: a token for somebody else ends the delivery before any
+// write. What it does not say, AgentCore judges.
+func TestForeignToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const both = `{"customJWTAuthorizer":{"allowedAudience":["agents","more"],"allowedClients":["ci"]}}`
+		for _, test := range []struct{ authorizer, token, says string }{ // "" delivers
+			{both, tokenOf(`{"aud":"agents","client_id":"ci"}`), ""},
+			{both, tokenOf(`{"aud":["x","more"],"client_id":"ci"}`), ""},
+			{both, tokenOf(`{"aud":"agents","client_id":"laptop"}`), "has client_id laptop, which is not in the runtime's allowedClients"},
+			{both, tokenOf(`{"aud":["x","y"],"client_id":"ci"}`), "has aud x, y, which is not in the runtime's allowedAudience"},
+			{both, tokenOf(`{"aud":"Agents"}`), "has aud Agents"},
+			{both, tokenOf(`{}`), ""},
+			{both, tokenOf(`{"aud":7,"client_id":null}`), ""},
+			{both, "opaque", ""},
+			{`{"customJWTAuthorizer":{}}`, tokenOf(`{"aud":"x","client_id":"y"}`), ""},
+		} {
+			w := newWorld(t)
+			w.versions[0] = edited(w.versions[0], `{"authorizerConfiguration":`+test.authorizer+`}`)
+			d, _ := w.deliverer("me")
+			d.Target.BearerToken = test.token
+			_, err := d.Deploy(t.Context(), commit("b"))
+			if test.says == "" && err != nil || test.says != "" && (ExitCode(err) != 2 || KindOf(err) != KindRefused || w.writes != 0 ||
+				!strings.Contains(fmt.Sprint(err), test.says)) {
+				t.Errorf("%s for %s: %v after %d writes, want %q", test.token, test.authorizer, err, w.writes, test.says)
+			}
+		}
+	})
 }
 
 func TestTokenEnd(t *testing.T) {

@@ -47,8 +47,9 @@ func (r *run) unfinished(stage string, kind Kind) bool {
 	return false
 }
 
-// orphan says whether what served when this delivery began was left there,
-// unverified, by one that was killed or interrupted.
+// orphan says whether what served when this delivery began was left there by
+// one that ended before its record: killed, interrupted, or kept from writing
+// it. Its verdict is not known then.
 func (r *run) orphan() bool {
 	return r.lock != nil && r.from != "" && (r.good == nil || r.good.Version != r.from)
 }
@@ -105,7 +106,9 @@ func (r *run) standing(ctx context.Context, limit time.Duration) string {
 	}
 	serves := fmt.Sprintf("%s serves version %s (%s)", r.Target.Serving(), e.LiveVersion, verified)
 	if e.Status != "READY" || e.LiveVersion != e.TargetVersion {
-		serves += fmt.Sprintf("; it is %s, on its way to version %s", e.Status, e.TargetVersion)
+		// The endpoint has a status of its own beside the runtime's, which
+		// what failed may have named.
+		serves += fmt.Sprintf("; the endpoint itself is %s, its target version %s", e.Status, e.TargetVersion)
 	}
 	return serves
 }
@@ -214,12 +217,16 @@ func (r *run) interrupted(stage string) error {
 func (r *run) untouched() string {
 	switch {
 	case r.orphan():
-		return fmt.Sprintf("version %s serves, left unverified by an earlier delivery; nothing was changed", r.from)
+		return fmt.Sprintf("version %s serves, by an earlier delivery whose verdict is not recorded; nothing was changed", r.from)
 	case r.good == nil:
 		return "nothing was changed"
 	}
 	return r.goodName() + " still serves"
 }
+
+// DeniedHint is all that the core says of a permission that is missing. Who
+// knows the policies says more in its place.
+const DeniedHint = "the role lacks a permission: the message names the action and the resource"
 
 // hints says what to do about a remote's refusal, where that is known.
 func hints(cause error) []string {
@@ -235,7 +242,7 @@ func hints(cause error) []string {
 	case errors.Is(cause, ErrQuota):
 		return []string{"a quota is used up: see Service Quotas for Bedrock AgentCore"}
 	case errors.Is(cause, ErrDenied):
-		return []string{"the role lacks a permission: the message names the action and the resource"}
+		return []string{DeniedHint}
 	}
 	return nil
 }

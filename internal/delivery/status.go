@@ -220,7 +220,7 @@ func (d *Deliverer) Call(ctx context.Context, call Invocation) (Answer, error) {
 		}
 	}
 	if present(f.Authorizer) {
-		if err := d.checkToken("invoking the agent"); err != nil {
+		if err := d.checkToken("invoking the agent", f.Authorizer); err != nil {
 			return Answer{}, err
 		}
 	}

@@ -131,10 +131,26 @@ func (r *Repository) remoteError(operation, reference string, e *transport.Error
 	out := &delivery.RemoteError{Service: service, Operation: operation, Resource: r.resource(reference),
 		Status: e.StatusCode, Code: fmt.Sprintf("HTTP %d", e.StatusCode), Message: http.StatusText(e.StatusCode)}
 	if len(e.Errors) > 0 {
-		out.Code, out.Message = clean(string(e.Errors[0].Code)), clean(e.Errors[0].Message)
+		out.Code, out.Message = clean(string(e.Errors[0].Code)), clean(reasons(e.Errors))
 	}
 	out.Kind = kindOf(out)
 	return out
+}
+
+// reasons joins all that a registry gave as reasons: the message of the first,
+// whose code is told beside it, and each other with its code.
+func reasons(list []transport.Diagnostic) string {
+	all := make([]string, len(list))
+	for i, d := range list {
+		all[i] = d.Message
+		if i > 0 {
+			all[i] = string(d.Code) + ": " + d.Message
+		}
+		if detail, ok := d.Detail.(string); ok && detail != "" {
+			all[i] += " (" + detail + ")"
+		}
+	}
+	return strings.TrimSpace(strings.Join(all, "; "))
 }
 
 // kindOf classes a registry's answer.

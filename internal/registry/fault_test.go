@@ -111,6 +111,7 @@ func TestFaultsThatStayEndWithinALimit(t *testing.T) {
 		"another's conflict":   {method("PUT", "/manifests/"), refuse(409, "CONFLICT", "busy"), delivery.ErrConflict, 1},
 		"failing for ever":     {method("PUT", "/manifests/"), refuse(500, "UNKNOWN", "no"), nil, tries},
 		"tag that can't be":    {method("PUT", "/manifests/"), refuse(400, "TAG_INVALID", "not a tag"), delivery.ErrInvalid, 1},
+		"unsupported":          {method("PUT", "/manifests/"), refuse(405, "UNSUPPORTED", "Invalid parameter at 'ImageManifest'"), delivery.ErrInvalid, 1},
 		"unauthorized, no key": {method("GET", "/manifests/"), refuse(401, "UNAUTHORIZED", "Not Authorized"), delivery.ErrDenied, 1},
 	}
 	for name, test := range tests {
@@ -506,4 +507,34 @@ func readAll(ctx context.Context, r *Repository, img *fakeImage) error {
 		}
 	}
 	return nil
+}
+
+// TestReasonIsKept: what a registry says of a manifest that it does not take
+// is all there is to go by.
+func TestReasonIsKept(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault http.HandlerFunc
+		want  string
+	}{
+		"one": {refuse(405, "UNSUPPORTED", "Invalid parameter at 'ImageManifest'"), "UNSUPPORTED: Invalid parameter at 'ImageManifest'"},
+		"many": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"UNSUPPORTED","message":"first"},{"code":"MANIFEST_INVALID","message":"second"}]}`)
+		}, "UNSUPPORTED: first; MANIFEST_INVALID: second"},
+		"detail": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"UNSUPPORTED","message":"no","detail":"media type"}]}`)
+		}, "UNSUPPORTED: no (media type)"},
+		"code alone": {refuse(405, "UNSUPPORTED", ""), "UNSUPPORTED"},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusMethodNotAllowed) },
+			"HTTP 405: Method Not Allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := open(t, &faulty{next: plainRegistry(), match: method("PUT", "/manifests/"), fault: test.fault, n: 1})
+			err := r.Push(t.Context(), newImage(t), tagA, nil)
+			if err == nil || !strings.HasSuffix(err.Error(), ": "+test.want) {
+				t.Errorf("%v, want %q at its end", err, test.want)
+			}
+		})
+	}
 }

@@ -46,8 +46,8 @@ type Agent struct {
 	PullFrom []string
 }
 
-// DeployPolicy is what one environment's deliveries need, each action on the
-// resources at hand alone (Service Authorization Reference: ECR, Systems
+// DeployPolicy is what one environment's deliveries need, no action that they
+// would not miss (docs/least-privilege.md), each on the resources at hand alone (Service Authorization Reference: ECR, Systems
 // Manager, Bedrock AgentCore). iam:PassRole comes with the runtime's update,
 // which is what needs it.
 func (d Deployment) DeployPolicy() Policy {
@@ -68,9 +68,9 @@ func (d Deployment) DeployPolicy() Policy {
 		permit("EcrLogin", []string{"*"}, "ecr:GetAuthorizationToken"),
 		permit("EcrPushOneRepo", repositories,
 			"ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload",
-			"ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:DescribeImages", "ecr:DescribeRepositories"),
+			"ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
 		permit("PullPromoted", sources, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-		permit("ReadDeployParameters", parameters, "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameterHistory"),
+		permit("ReadDeployParameters", parameters, "ssm:GetParameter"),
 		permit("LockAndRecord", records, "ssm:PutParameter"),
 		permit("Unlock", locks, "ssm:DeleteParameter"),
 	}
@@ -103,8 +103,7 @@ func (d Deployment) runtimeStatements() []Statement {
 	pass := permit("PassOnlyTheExecutionRole", nonempty(exact(d.ExecutionRole)), "iam:PassRole")
 	pass.Conditions = []Condition{{"StringEquals", "iam:PassedToService", []string{AgentCore}}}
 	return []Statement{
-		permit("ReadRuntime", read, "bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:ListAgentRuntimeVersions",
-			"bedrock-agentcore:GetAgentRuntimeEndpoint", "bedrock-agentcore:ListAgentRuntimeEndpoints"),
+		permit("ReadRuntime", read, "bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:GetAgentRuntimeEndpoint"),
 		d.update(runtimes),
 		permit("MoveEndpoint", moved, "bedrock-agentcore:UpdateAgentRuntimeEndpoint"),
 		permit("Verify", invoked, "bedrock-agentcore:InvokeAgentRuntime"),

@@ -56,7 +56,11 @@ func TestGeneratedAreTheCorpusDocuments(t *testing.T) {
 			if !strings.Contains(doc, tt.old) {
 				t.Fatalf("it has no %s", tt.old)
 			}
-			want, err := Parse([]byte(strings.Replace(doc, tt.old, tt.new, 1)))
+			doc = strings.Replace(doc, tt.old, tt.new, 1)
+			if tt.file == "deploy-policy.json" {
+				doc = unmissed().Replace(doc)
+			}
+			want, err := Parse([]byte(doc))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,6 +92,13 @@ func generated() map[string]Policy {
 		"caller": caller.Trust(), "corpus-caller": corpusCaller().Trust(),
 		"repository": RepositoryPolicy([]string{"arn:aws:iam::210987654321:role/a", "arn:aws:iam::210987654322:role/b"}),
 	}
+}
+
+// unmissed takes out of the corpus's policy the actions that no delivery would
+// miss, by the proof of docs/least-privilege.md.
+func unmissed() *strings.Replacer {
+	return strings.NewReplacer(`, "ecr:DescribeImages", "ecr:DescribeRepositories"`, "", `, "ssm:GetParameters", "ssm:GetParameterHistory"`, "",
+		`"bedrock-agentcore:ListAgentRuntimeVersions", `, "", `, "bedrock-agentcore:ListAgentRuntimeEndpoints"`, "")
 }
 
 func TestGeneratedDocuments(t *testing.T) {
