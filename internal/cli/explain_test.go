@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -216,8 +217,8 @@ func (d *demo) without(t *testing.T, role, action string) {
 		t.Fatal(err)
 	}
 	files := map[string][2]string{demoDeployRole: {"deploy-trust.json", "deploy-policy.json"}, "supportAgentExecutionRole-dev": {"execution-trust.json", "execution-policy.json"}}[role]
-	admitted, errTrust := demoFiles.ReadFile("demo/" + files[0])
-	allowed, errPolicy := demoFiles.ReadFile("demo/" + files[1])
+	admitted, errTrust := os.ReadFile("testdata/world/" + files[0])
+	allowed, errPolicy := os.ReadFile("testdata/world/" + files[1])
 	p, err := trust.Parse(allowed)
 	if err := errors.Join(errTrust, errPolicy, err); err != nil {
 		t.Fatal(err)
@@ -230,7 +231,7 @@ func (d *demo) without(t *testing.T, role, action string) {
 	}
 	p.Statements = kept
 	admin := &iam.Client{Config: session.Config(awsauth.IAM)}
-	if err := admin.EnsureRole(t.Context(), iam.Role{Name: role, Trust: string(admitted), PolicyName: "slipway", Permissions: string(p.JSON())}); err != nil {
+	if err := admin.UpdateRole(t.Context(), trust.Role{Name: role, Trust: admitted, Inline: []trust.Document{{Name: "slipway", JSON: p.JSON()}}}); err != nil {
 		t.Fatal(err)
 	}
 }
