@@ -55,6 +55,8 @@ func rules() []rule {
 			allows: []string{"net/netip"}, because: "policies are data; the local cloud's STS asks the same evaluator as everybody"},
 		{of: []string{"internal/doctor"}, forbids: append(inAdapters(), module+"internal/config", module+"internal/cli", module+"internal/sim", "github.com/aws/", "github.com/google/", "net", "os", "log"),
 			because: "checks are judged by fakes: cli brings slipway.yaml, the network and the machine"},
+		{of: []string{"internal/bootstrap"}, forbids: append(inAdapters(), "github.com/aws/", "github.com/google/", "os", "net", module+"internal/config", module+"internal/cli", module+"internal/sim"),
+			because: "it plans: what it reads and changes comes through its ports"},
 		{of: []string{"internal/sim"}, but: []string{assume}, forbids: append(inAdapters(), module+"internal/delivery", module+"internal/config", module+"internal/cli", "github.com/aws/", "github.com/google/"),
 			because: "a shared misreading of AWS must not sit on both sides of the wire"},
 		{of: []string{assume}, forbids: []string{module}, alone: true,

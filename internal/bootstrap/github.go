@@ -129,6 +129,7 @@ func (h Host) Gate(ctx context.Context, e HostEnvironment) (Step, error) {
 		}
 	}
 	have, err := h.Gates.Gate(ctx, e.Name)
+	have.Name = e.Name
 	absent := errors.Is(err, delivery.ErrNotFound)
 	if err != nil && !absent {
 		return s, err

@@ -2,8 +2,10 @@ package bootstrap
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -73,8 +75,10 @@ func (a Account) repository(ctx context.Context, e Environment, name string) ([]
 	if err != nil {
 		return nil, err
 	}
-	if have.Lifecycle != "" && have.Lifecycle != lifecycle {
+	if have.Lifecycle != "" {
 		want.Lifecycle = have.Lifecycle
+	}
+	if have.Lifecycle != "" && !sameJSON(have.Lifecycle, lifecycle) {
 		s.Notes = append(s.Notes, "its lifecycle policy is another's and stays (slipway doctor looks at it)")
 	}
 	if want.Policy, err = merged(have.Policy, want.Policy); err != nil {
@@ -107,6 +111,12 @@ func merged(have, want []byte) ([]byte, error) {
 		return nil, nil
 	}
 	return p.JSON(), nil
+}
+
+// sameJSON compares two documents by what they say: ECR writes them anew.
+func sameJSON(a, b string) bool {
+	var x, y any
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // changes are the fields in which a repository differs from what it has.

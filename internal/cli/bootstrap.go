@@ -63,6 +63,7 @@ type bootstrapFlags struct {
 	offGitHub     bool
 	pinWorkflows  bool
 	secrets       bool
+	format        string
 }
 
 func (a *app) bootstrapCommand() *cobra.Command {
@@ -78,7 +79,12 @@ func (a *app) bootstrapCommand() *cobra.Command {
   slipway bootstrap --env dev                  # as an administrator of the account and the repository
   slipway bootstrap --env dev --create --yes   # and the runtime, by deploy --create`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.bootstrap(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.format != "" && f.format != "cloudformation" {
+				return usage(cmd, fmt.Errorf("--format is cloudformation, not %q", f.format))
+			}
+			return a.bootstrap(cmd.Context(), f)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.environment, "env", "e", "", "one environment of slipway.yaml (SLIPWAY_ENV); all of them without it")
@@ -87,6 +93,7 @@ func (a *app) bootstrapCommand() *cobra.Command {
 	flags.BoolVar(&f.executionRole, "execution-role", false, "make the execution role where it is missing")
 	flags.BoolVar(&f.create, "create", false, "make runtimes that are missing too, by deploy --create, and give the role their ids")
 	flags.BoolVar(&f.offGitHub, "no-github", false, "leave GitHub alone; slipway.yaml has to name the ids: owner@1/name@2")
+	flags.StringVar(&f.format, "format", "", "cloudformation prints the AWS side of one environment as a template, and stops")
 	flags.BoolVar(&f.secrets, "secrets", false, "keep the settings on GitHub as sealed secrets, not as variables")
 	flags.BoolVar(&f.pinWorkflows, "pin-workflows", false, "trust the generated workflows alone (job_workflow_ref)")
 	a.actingFlags(cmd)
@@ -126,6 +133,9 @@ func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.format != "" {
+		return a.template(ctx, setups)
+	}
 	var refused []error
 	for _, s := range setups {
 		if err := s.plan(ctx); err != nil {
@@ -140,6 +150,22 @@ func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
 		return a.bootstrapDone(setups, planned)
 	}
 	return a.applySetups(ctx, file, setups, f)
+}
+
+// template prints one environment as a CloudFormation template.
+func (a *app) template(ctx context.Context, setups []*setup) error {
+	if len(setups) != 1 {
+		return &delivery.Error{Kind: delivery.KindUsage, Err: errors.New("a template is of one environment"), Hints: []string{"name it: --env NAME"}}
+	}
+	s := setups[0]
+	if err := s.readRuntimes(ctx); err != nil {
+		return err
+	}
+	text, err := bootstrap.Template(s.wanted)
+	if err == nil {
+		_, err = a.ui.out.Write(text)
+	}
+	return err
 }
 
 // refusal says what is in the way, with the way out.
@@ -354,6 +380,13 @@ func hosted(p *project, e bootstrap.Environment) bootstrap.HostEnvironment {
 // plan reads the account, runtimes' ids first: the deploy role is made for
 // exactly those.
 func (s *setup) plan(ctx context.Context) error {
+	if err := s.readRuntimes(ctx); err != nil {
+		return err
+	}
+	return s.planSteps(ctx)
+}
+
+func (s *setup) readRuntimes(ctx context.Context) error {
 	for i, p := range s.projects {
 		id, err := s.params.Parameter(ctx, "/"+p.target.Agent+"/"+s.name+"/runtime-id")
 		if err != nil && !errors.Is(err, delivery.ErrNotFound) {
@@ -361,6 +394,10 @@ func (s *setup) plan(ctx context.Context) error {
 		}
 		s.wanted.Agents[i].RuntimeID = strings.TrimSpace(id)
 	}
+	return nil
+}
+
+func (s *setup) planSteps(ctx context.Context) error {
 	s.applied = map[int]bool{}
 	var gate, values []bootstrap.Step
 	if s.host != nil {

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,8 +175,9 @@ func theWorld(ts *testscript.TestScript) *scriptWorld {
 	return w
 }
 
-// cmdWorld starts a cloud in $WORK/cloud, makes $WORK/repo and goes there.
-func cmdWorld(ts *testscript.TestScript, _ bool, _ []string) {
+// cmdWorld starts a cloud in $WORK/cloud, makes $WORK/repo and goes there. With
+// "bare", its account is empty.
+func cmdWorld(ts *testscript.TestScript, _ bool, args []string) {
 	work := ts.Getenv("WORK")
 	exe := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "slipway")
 	a := &app{System: System{Env: scriptEnviron(ts), Dir: work, Executable: exe, Out: io.Discard, Err: io.Discard}, output: "json"}
@@ -189,7 +191,9 @@ func cmdWorld(ts *testscript.TestScript, _ bool, _ []string) {
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	_, _, err = w.makeRepository(ctx)
 	ts.Check(err)
-	ts.Check(w.trustByHand(ctx))
+	if !slices.Contains(args, "bare") {
+		ts.Check(w.trustByHand(ctx))
+	}
 	ts.Check(ts.Chdir(w.repo))
 }
 
@@ -337,12 +341,12 @@ func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
 
 // writing is every call that changes something.
 func writing(c sim.Call) bool {
-	for _, verb := range []string{"Put", "Create", "Update", "Delete", "Upload", "Start", "Complete", "Initiate", "Add", "Stop", "Invoke"} {
+	for _, verb := range []string{"Put", "Set", "Attach", "Detach", "Tag", "Untag", "Create", "Update", "Delete", "Upload", "Start", "Complete", "Initiate", "Add", "Stop", "Invoke"} {
 		if strings.HasPrefix(c.Action, verb) {
 			return true
 		}
 	}
-	return c.Service == "registry" && c.Method != http.MethodGet && c.Method != http.MethodHead
+	return (c.Service == "registry" || c.Service == "github") && c.Method != http.MethodGet && c.Method != http.MethodHead
 }
 
 // cmdWrites checks how many calls of the cloud's journal changed something

@@ -347,7 +347,7 @@ func TestFindings(t *testing.T) {
 				r.Boundary = &trust.Document{Name: "b", JSON: []byte(strings.Replace(string(r.Boundary.JSON), `"ssm:DeleteParameter",`, "", 1))}
 			})
 		}), "doctor/action-denied"},
-		{"a broken policy", inPolicy("deploy", `"Effect"`, `"effect"`), "doctor/policy-unreadable"},
+		{"a broken policy", inPolicy("deploy", `"Effect"`, `"effect"`), "doctor/policy-unreadable policy/invalid-element"},
 		{"too much", inPolicy("deploy", `"ecr:PutImage"`, `"ecr:PutImage", "ecr:DeleteRepository"`), "policy/repository-control"},
 		{"no repository", do(func(w *world) { w.settings.ARN = "" }), "doctor/repository-missing"},
 		{"another region's repository", do(func(w *world) { w.settings.ARN = strings.Replace(w.settings.ARN, "us-east-1", "eu-west-1", 1) }), "doctor/repository-elsewhere"},

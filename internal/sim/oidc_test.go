@@ -256,7 +256,6 @@ func TestIssuerRefusesTheRest(t *testing.T) {
 	for target, want := range map[string]int{
 		"GET /.well-known/nothing":              404,
 		"POST /.well-known/jwks":                405,
-		"GET /api/v3/repos/a/b":                 501,
 		"GET /.well-known/jwks":                 200,
 		"GET /.well-known/openid-configuration": 200,
 	} {
