@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,10 +142,15 @@ func TestRemotes(t *testing.T) {
 // half done, and what served goes on serving.
 func TestDenialsAreExplained(t *testing.T) {
 	d := newTestWorld(t)
-	for _, step := range []func(context.Context) (string, []string, error){d.createRuntime, d.firstDeploy} {
-		if _, _, err := step(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	admin, err := d.api.administrator(t.Context(), demoAccount)
+	if err == nil {
+		_, err = d.deliver(t.Context(), "create", 0, admin, "--create", "--yes")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.firstDeploy(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	before := d.serving(t)
 	for i, test := range []struct {

@@ -250,13 +250,31 @@ func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
 func cmdBearer(ts *testscript.TestScript, _ bool, args []string) {
 	w := theWorld(ts)
 	command := []string{"local", "token", "--state", w.cloud.Dir, "--repository", "acme/agents", "--audience", args[0]}
-	if len(args) > 1 {
+	forged := len(args) > 1 && args[1] == "forged"
+	if len(args) > 1 && !forged {
 		command = append(command, "--lifetime="+args[1])
 	}
 	ts.Check(ts.Exec("slipway", command...))
 	token := strings.TrimSpace(ts.ReadFile("stdout"))
+	if forged { // its claims are right, its signature is another token's
+		head, signature, _ := cutLastDot(token)
+		token = head + "." + strings.Map(func(r rune) rune {
+			if r == 'A' {
+				return 'B'
+			}
+			return r
+		}, signature[:len(signature)-8]) + "AAAAAAAA"
+	}
 	ts.Setenv("SLIPWAY_VERIFY_TOKEN", token)
 	w.secrets = append(w.secrets, token)
+}
+
+func cutLastDot(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '.')
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
 }
 
 // cmdConfig puts a file in place of the agent's runtime: and verify: in

@@ -6,7 +6,9 @@ import (
 	"os"
 
 	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/bootstrap"
 	"github.com/slipway-cd/slipway/internal/ecr"
+	"github.com/slipway-cd/slipway/internal/github"
 	"github.com/slipway-cd/slipway/internal/iam"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
@@ -36,6 +38,10 @@ func (d *demo) trustByHand(ctx context.Context) error {
 		if err := admin.CreateRole(ctx, trust.Role{Name: name, Trust: who, Inline: []trust.Document{{Name: "slipway", JSON: what}}}); err != nil {
 			return err
 		}
+	}
+	host := &github.Client{Getenv: func(name string) string { return env[name] }, Name: "acme/agents"}
+	if err := host.PutGate(ctx, bootstrap.Gate{Name: "dev", NamedBranches: true, Branches: []bootstrap.BranchRule{{Name: "main"}}}); err != nil {
+		return err
 	}
 	_, err = ecr.New(session.Config(awsauth.ECR)).CreateRepository(ctx, demoRepository)
 	return err
