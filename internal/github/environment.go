@@ -72,7 +72,7 @@ type gateJSON struct {
 				ID    int64
 				Login string
 				Slug  string
-				URL   string
+				Page  string `json:"html_url"`
 			}
 		}
 	} `json:"protection_rules"`
@@ -92,7 +92,7 @@ func (c *Client) Gate(ctx context.Context, name string) (bootstrap.Gate, error) 
 		for _, who := range r.Reviewers {
 			name := who.Reviewer.Login
 			if who.Type == "Team" {
-				name = teamName(who.Reviewer.URL, who.Reviewer.Slug)
+				name = teamName(who.Reviewer.Page, who.Reviewer.Slug)
 			}
 			g.Reviewers = append(g.Reviewers, name)
 		}
@@ -116,9 +116,10 @@ func (c *Client) Gate(ctx context.Context, name string) (bootstrap.Gate, error) 
 	return g, err
 }
 
-// teamName is org/slug; the organisation stands in the team's address alone.
-func teamName(address, slug string) string {
-	_, rest, _ := strings.Cut(address, "/orgs/")
+// teamName is org/slug; the organisation stands in the address of the team's
+// page alone: https://github.com/orgs/acme/teams/platform.
+func teamName(page, slug string) string {
+	_, rest, _ := strings.Cut(page, "/orgs/")
 	org, _, _ := strings.Cut(rest, "/")
 	return org + "/" + slug
 }

@@ -82,35 +82,40 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 
 // list reads every page of a list; more is called with each page's body.
 func (c *Client) list(ctx context.Context, path string, more func(json.RawMessage) error) error {
-	next := path + "?per_page=100"
+	page := ""
 	for range maxPages {
 		var body json.RawMessage
-		header, err := c.send(ctx, http.MethodGet, next, nil, &body)
+		header, err := c.send(ctx, http.MethodGet, path+"?per_page=100"+page, nil, &body)
 		if err != nil {
 			return err
 		}
 		if err := more(body); err != nil {
 			return fmt.Errorf("GitHub GET %s: %w", path, err)
 		}
-		if next = nextPage(header.Get("Link")); next == "" {
+		next := nextPage(header.Get("Link"))
+		if next == 0 {
 			return nil
 		}
+		page = "&page=" + strconv.Itoa(next)
 	}
 	return fmt.Errorf("GitHub GET %s: more than %d pages", path, maxPages)
 }
 
-// nextPage is the path of the link with rel="next" (RFC 8288), "" where there
-// is none.
-func nextPage(link string) string {
+// nextPage is the number of the page with rel="next" (RFC 8288), 0 where there
+// is none. The rest of the address is not followed: GitHub writes another one
+// than was asked, and no answer shall lead the token elsewhere.
+func nextPage(link string) int {
 	for part := range strings.SplitSeq(link, ",") {
 		address, rel, ok := strings.Cut(part, ";")
 		u, err := url.Parse(strings.Trim(strings.TrimSpace(address), "<>"))
-		if ok && err == nil && strings.Contains(rel, `rel="next"`) {
-			_, path, _ := strings.Cut(u.Path, "/repos/")
-			return "/repos/" + path + "?" + u.RawQuery
+		if !ok || err != nil || !strings.Contains(rel, `rel="next"`) {
+			continue
+		}
+		if page, err := strconv.Atoi(u.Query().Get("page")); err == nil && page > 0 {
+			return page
 		}
 	}
-	return ""
+	return 0
 }
 
 func (c *Client) send(ctx context.Context, method, path string, in, out any) (http.Header, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,22 +18,34 @@ import (
 // itself. testdata/github/openapi.json, GitHub's own description, judges every
 // answer.
 
-// githubRoute is one operation: its name in GitHub's description, and who
-// answers it.
+// githubRoute is one operation: method and path as GitHub's description has
+// them, and its name there.
 type githubRoute struct {
-	name string
-	run  func(*githubCall) (int, any, error)
+	method, path string
+	name         string
+	run          func(*githubCall) (int, any, error)
+	// job says that the token of a job may call it, whose workflow asks for
+	// contents: read and id-token: write alone.
+	job bool
 }
 
-// githubCall is one request. names are the parts of the path that the route
-// leaves open, decoded.
+// githubCall is one request.
 type githubCall struct {
 	*http.Request
-	cloud *Cloud
-	body  []byte
-	names []string
-	repo  Repository
-	at    time.Time
+	cloud  *Cloud
+	caller githubCaller
+	body   []byte
+	names  map[string]string // the open parts of the path, decoded
+	repo   Repository
+	at     time.Time
+}
+
+// githubCaller is who a token belongs to: the administrator of everything, or
+// a job of one repository.
+type githubCaller struct {
+	name       string
+	admin      bool
+	repository string
 }
 
 // githubError is an error as GitHub answers it.
@@ -47,46 +60,60 @@ func githubFault(status int, format string, args ...any) error {
 	return &githubError{status, fmt.Sprintf(format, args...)}
 }
 
-// githubRoutes by method and path; {} is any one part.
-func (c *Cloud) githubRoutes() map[string]githubRoute {
-	const repo, environment = "/repos/{}/{}", "/repos/{}/{}/environments/{}"
-	return map[string]githubRoute{
-		"GET " + repo: {"repos/get", getRepo},
-		"GET " + repo + "/actions/oidc/customization/sub":          {"actions/get-custom-oidc-sub-claim-for-repo", getSubject},
-		"PUT " + repo + "/actions/oidc/customization/sub":          {"actions/set-custom-oidc-sub-claim-for-repo", putSubject},
-		"GET " + repo + "/branches":                                {"repos/list-branches", listBranches},
-		"GET " + repo + "/actions/secrets":                         {"actions/list-repo-secrets", listRepoSecrets},
-		"GET " + repo + "/environments":                            {"repos/get-all-environments", listEnvironments},
-		"GET " + environment:                                       {"repos/get-environment", getEnvironment},
-		"PUT " + environment:                                       {"repos/create-or-update-environment", putEnvironment},
-		"DELETE " + environment:                                    {"repos/delete-an-environment", deleteEnvironment},
-		"GET " + environment + "/deployment-branch-policies":       {"repos/list-deployment-branch-policies", listBranchPolicies},
-		"POST " + environment + "/deployment-branch-policies":      {"repos/create-deployment-branch-policy", createBranchPolicy},
-		"DELETE " + environment + "/deployment-branch-policies/{}": {"repos/delete-deployment-branch-policy", deleteBranchPolicy},
-		"GET " + environment + "/variables":                        {"actions/list-environment-variables", listVariables},
-		"POST " + environment + "/variables":                       {"actions/create-environment-variable", createVariable},
-		"GET " + environment + "/variables/{}":                     {"actions/get-environment-variable", getVariable},
-		"PATCH " + environment + "/variables/{}":                   {"actions/update-environment-variable", updateVariable},
-		"DELETE " + environment + "/variables/{}":                  {"actions/delete-environment-variable", deleteVariable},
-		"GET " + environment + "/secrets":                          {"actions/list-environment-secrets", listSecrets},
-		"GET " + environment + "/secrets/public-key":               {"actions/get-environment-public-key", getPublicKey},
-		"PUT " + environment + "/secrets/{}":                       {"actions/create-or-update-environment-secret", putSecret},
-		"DELETE " + environment + "/secrets/{}":                    {"actions/delete-environment-secret", deleteSecret},
-		"GET /users/{}":                                            {"users/get-by-username", getUser},
-		"GET /orgs/{}/teams/{}":                                    {"teams/get-by-name", getTeam},
+// githubRoutes are in the order in which they are tried: a name that is written
+// out comes before one that is left open.
+func (c *Cloud) githubRoutes() []githubRoute {
+	const repo = "/repos/{owner}/{repo}"
+	const subject, policies = "/actions/oidc/customization/sub", "/deployment-branch-policies"
+	const environment = repo + "/environments/{environment_name}"
+	routes := []githubRoute{
+		{"GET", repo, "repos/get", getRepo, true},
+		{"GET", repo + "/branches", "repos/list-branches", listBranches, true},
+		{"GET", repo + subject, "actions/get-custom-oidc-sub-claim-for-repo", getSubject, false},
+		{"PUT", repo + subject, "actions/set-custom-oidc-sub-claim-for-repo", putSubject, false},
+		{"GET", "/orgs/{org}" + subject, "oidc/get-oidc-custom-sub-template-for-org", getOwnerSubject, false},
+		{"PUT", "/orgs/{org}" + subject, "oidc/update-oidc-custom-sub-template-for-org", putOwnerSubject, false},
+		{"GET", repo + "/environments", "repos/get-all-environments", listEnvironments, false},
+		{"GET", environment, "repos/get-environment", getEnvironment, false},
+		{"PUT", environment, "repos/create-or-update-environment", putEnvironment, false},
+		{"DELETE", environment, "repos/delete-an-environment", deleteEnvironment, false},
+		{"GET", environment + policies, "repos/list-deployment-branch-policies", listBranchPolicies, false},
+		{"POST", environment + policies, "repos/create-deployment-branch-policy", createBranchPolicy, false},
+		{"GET", environment + policies + "/{branch_policy_id}", "repos/get-deployment-branch-policy", getBranchPolicy, false},
+		{"PUT", environment + policies + "/{branch_policy_id}", "repos/update-deployment-branch-policy", updateBranchPolicy, false},
+		{"DELETE", environment + policies + "/{branch_policy_id}", "repos/delete-deployment-branch-policy", deleteBranchPolicy, false},
+		{"GET", "/users/{username}", "users/get-by-username", getUser, true},
+		{"GET", "/orgs/{org}/teams/{team_slug}", "teams/get-by-name", getTeam, false},
+	}
+	return slices.Concat(routes, settingRoutes(repo+"/actions", "repo"), settingRoutes(environment, "environment"))
+}
+
+// settingRoutes are those of variables and secrets, of a repository or of one
+// of its environments.
+func settingRoutes(under, of string) []githubRoute {
+	const variable, secret = "/variables/{name}", "/secrets/{secret_name}"
+	return []githubRoute{
+		{"GET", under + "/variables", "actions/list-" + of + "-variables", listVariables, false},
+		{"POST", under + "/variables", "actions/create-" + of + "-variable", createVariable, false},
+		{"GET", under + variable, "actions/get-" + of + "-variable", getVariable, false},
+		{"PATCH", under + variable, "actions/update-" + of + "-variable", updateVariable, false},
+		{"DELETE", under + variable, "actions/delete-" + of + "-variable", deleteVariable, false},
+		{"GET", under + "/secrets", "actions/list-" + of + "-secrets", listSecrets, false},
+		{"GET", under + "/secrets/public-key", "actions/get-" + of + "-public-key", getPublicKey, false},
+		{"GET", under + secret, "actions/get-" + of + "-secret", getSecret, false},
+		{"PUT", under + secret, "actions/create-or-update-" + of + "-secret", putSecret, false},
+		{"DELETE", under + secret, "actions/delete-" + of + "-secret", deleteSecret, false},
 	}
 }
 
 // findGitHub finds the route of a request and the open parts of its path.
-func (c *Cloud) findGitHub(method, escaped string) (githubRoute, []string, bool) {
+func (c *Cloud) findGitHub(method, escaped string) (githubRoute, map[string]string, bool) {
 	parts := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
-	for pattern, route := range c.githubRoutes() {
-		verb, path, _ := strings.Cut(pattern, " ")
-		if names, ok := matchPath(strings.Split(strings.TrimPrefix(path, "/"), "/"), parts); ok && verb == method {
-			// A name that is written out is no name that is left open.
-			if len(names) > 3 && names[3] == "public-key" {
-				continue
-			}
+	for _, route := range c.githubRoutes() {
+		if route.method != method {
+			continue
+		}
+		if names, ok := matchPath(strings.Split(strings.TrimPrefix(route.path, "/"), "/"), parts); ok {
 			return route, names, true
 		}
 	}
@@ -94,12 +121,13 @@ func (c *Cloud) findGitHub(method, escaped string) (githubRoute, []string, bool)
 }
 
 // matchPath compares a path with a pattern, part by part.
-func matchPath(pattern, parts []string) (names []string, ok bool) {
+func matchPath(pattern, parts []string) (names map[string]string, ok bool) {
 	if len(pattern) != len(parts) {
 		return nil, false
 	}
+	names = map[string]string{}
 	for i, p := range pattern {
-		if p != "{}" {
+		if !strings.HasPrefix(p, "{") {
 			if p != parts[i] {
 				return nil, false
 			}
@@ -109,16 +137,34 @@ func matchPath(pattern, parts []string) (names []string, ok bool) {
 		if err != nil || name == "" {
 			return nil, false
 		}
-		names = append(names, name)
+		names[strings.Trim(p, "{}")] = name
 	}
 	return names, true
 }
 
+// byName turns /repositories/ID/…, the form of the links that GitHub answers,
+// into /repos/OWNER/NAME/….
+func (c *Cloud) byName(path string) string {
+	rest, ok := strings.CutPrefix(path, "/repositories/")
+	if !ok {
+		return path
+	}
+	id, rest, _ := strings.Cut(rest, "/")
+	for _, key := range c.store.keys(repositoryRecord) {
+		var r Repository
+		if c.store.get(key, &r) && r.ID == id {
+			return strings.TrimSuffix("/repos/"+r.FullName()+"/"+rest, "/")
+		}
+	}
+	return path
+}
+
 // serveGitHub answers GitHub's REST API, and journals it.
 func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimPrefix(r.URL.EscapedPath(), "/api/v3")
+	path := c.byName(strings.TrimPrefix(r.URL.EscapedPath(), "/api/v3"))
 	route, names, found := c.findGitHub(r.Method, path)
-	entry := Call{Time: c.now().UTC(), Principal: "anonymous", Service: "github", Action: route.name, Resource: strings.Join(names, "/"),
+	call := &githubCall{Request: r, cloud: c, names: names, at: c.now().UTC()}
+	entry := Call{Time: call.at, Principal: "anonymous", Service: "github", Action: route.name, Resource: resourceOf(path),
 		Method: r.Method, Path: r.URL.Path, Allowed: true, RequestID: newRequestID()}
 	h := c.befall("github", route.name, entry.Resource)
 	entry.Fault = h.mark()
@@ -127,15 +173,16 @@ func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {
 	if f := asFault(err); f != nil {
 		err = &githubError{f.Status, f.Message}
 	}
-	call := &githubCall{Request: r, cloud: c, names: names, at: entry.Time}
 	if err == nil {
-		entry.Principal, err = c.githubCaller(r)
+		call.caller, err = c.githubCaller(r)
+		entry.Principal = or(call.caller.name, entry.Principal)
 	}
 	if err == nil && !found {
 		err = githubFault(http.StatusNotImplemented, "the local cloud does not implement %s %s of GitHub's API", r.Method, path)
 	}
+	call.head(w.Header(), entry.RequestID)
 	if err == nil {
-		status, body, err = call.answer(route)
+		status, body, err = call.answer(route, w.Header())
 	}
 	entry.Bytes = int64(len(call.body))
 	if err != nil {
@@ -145,13 +192,37 @@ func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {
 	}
 	entry.Status = status
 	c.journal.add(entry)
-	w.Header().Set("X-GitHub-Request-Id", entry.RequestID)
 	if body == nil {
 		w.WriteHeader(status)
 	} else {
 		writeJSON(w, status, body)
 	}
 	h.end()
+}
+
+// resourceOf is what a path is about: owner/name/… without the words before it.
+func resourceOf(path string) string {
+	parts := strings.SplitN(path, "/", 3)
+	return parts[len(parts)-1]
+}
+
+// The versions of the API (GitHub docs: API versions). A call that names none
+// gets the first.
+const (
+	githubVersion       = "2022-11-28"
+	githubVersionNewest = "2026-03-10"
+)
+
+// head sets what every answer carries. No limit of calls is kept: `slipway
+// local fault` makes refusals by one.
+func (k *githubCall) head(h http.Header, requestID string) {
+	h.Set("X-GitHub-Request-Id", requestID)
+	h.Set("X-GitHub-Api-Version-Selected", or(k.Header.Get("X-GitHub-Api-Version"), githubVersion))
+	h.Set("X-RateLimit-Limit", "5000")
+	h.Set("X-RateLimit-Remaining", "4999")
+	h.Set("X-RateLimit-Used", "1")
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(k.at.Add(time.Hour).Unix(), 10))
+	h.Set("X-RateLimit-Resource", "core")
 }
 
 // githubAnswer words an error (GitHub docs: troubleshooting the REST API).
@@ -163,34 +234,78 @@ func githubAnswer(err error) (int, any) {
 	return e.status, map[string]string{"message": e.message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(e.status)}
 }
 
-// githubCaller is who a token belongs to: the administrator, who alone gets in.
-func (c *Cloud) githubCaller(r *http.Request) (string, error) {
+// githubCaller finds who a token belongs to.
+func (c *Cloud) githubCaller(r *http.Request) (githubCaller, error) {
 	given := bearer(r)
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "token") {
 		given = strings.TrimSpace(token)
 	}
 	if given == "" {
-		return "anonymous", githubFault(http.StatusUnauthorized, "Requires authentication")
+		return githubCaller{}, githubFault(http.StatusUnauthorized, "Requires authentication")
 	}
-	if token, err := c.githubToken(); err != nil || !sameText(token, given) {
-		return "anonymous", githubFault(http.StatusUnauthorized, "Bad credentials")
+	token, err := c.githubToken()
+	if err != nil {
+		return githubCaller{}, err
 	}
-	return "administrator", nil
+	if sameText(token, given) {
+		return githubCaller{name: "administrator", admin: true}, nil
+	}
+	if job, ok := c.jobOfToken(given); ok {
+		return githubCaller{name: job.subject(), repository: job.repository.FullName()}, nil
+	}
+	return githubCaller{}, githubFault(http.StatusUnauthorized, "Bad credentials")
 }
 
-// answer runs a route. A repository that nobody registered is not found.
-func (k *githubCall) answer(route githubRoute) (int, any, error) {
+// answer runs a route for a caller who may call it.
+func (k *githubCall) answer(route githubRoute, h http.Header) (int, any, error) {
+	if v := h.Get("X-GitHub-Api-Version-Selected"); v != githubVersion && v != githubVersionNewest {
+		return 0, nil, githubFault(http.StatusBadRequest, "%q is not a version of the API: there are %s and %s", v, githubVersion, githubVersionNewest)
+	}
 	var err error
 	if k.body, err = readBody(k.Request, maxStranger); err != nil {
 		return 0, nil, githubFault(http.StatusRequestEntityTooLarge, "the request's body is too large")
 	}
-	if strings.HasPrefix(route.name, "repos/") || strings.HasPrefix(route.name, "actions/") {
-		full := k.names[0] + "/" + k.names[1]
-		if !k.cloud.store.get(repositoryRecord+strings.ToLower(full), &k.repo) {
-			return 0, nil, githubFault(http.StatusNotFound, "Not Found")
+	if err := k.admit(route, h); err != nil {
+		return 0, nil, err
+	}
+	status, body, err := route.run(k)
+	if p, ok := body.(githubPage); ok {
+		p.link(k, h)
+		body = p.body
+	}
+	return status, body, err
+}
+
+// admit finds the repository and refuses what a job's token may not do. A
+// private repository of others is not there for it.
+func (k *githubCall) admit(route githubRoute, h http.Header) error {
+	if name, ok := k.names["repo"]; ok {
+		full := k.names["owner"] + "/" + name
+		found := k.cloud.store.get(repositoryRecord+strings.ToLower(full), &k.repo)
+		if moved, ok := k.cloud.movedTo(full); ok && !found {
+			h.Set("Location", k.address(k.byID(moved)))
+			return githubFault(http.StatusMovedPermanently, "Moved Permanently")
+		}
+		if !found || k.repo.Private && !k.caller.admin && !strings.EqualFold(full, k.caller.repository) {
+			return githubFault(http.StatusNotFound, "Not Found")
 		}
 	}
-	return route.run(k)
+	if !k.caller.admin && !route.job {
+		return githubFault(http.StatusForbidden, "Resource not accessible by integration")
+	}
+	return nil
+}
+
+// movedTo finds the repository that had a name before it was renamed or
+// transferred.
+func (c *Cloud) movedTo(full string) (Repository, bool) {
+	for _, key := range c.store.keys(repositoryRecord) {
+		var r Repository
+		if c.store.get(key, &r) && strings.EqualFold(r.Formerly, full) {
+			return r, true
+		}
+	}
+	return Repository{}, false
 }
 
 // decode reads the body, by exact names.
@@ -207,18 +322,62 @@ func (k *githubCall) decode(v any) error {
 	return nil
 }
 
-// githubPage cuts a list as per_page and page ask, 30 at a time unless told (GitHub
-// docs: using pagination), and says where the next begins.
-func githubPage[T any](k *githubCall, list []T) []T {
-	size, number := 30, 1
+// githubPage is a part of a list: number of last, each of size.
+type githubPage struct {
+	body               any
+	number, size, last int
+}
+
+// paged cuts a list as per_page and page ask (GitHub docs: using pagination in
+// the REST API), most at a time at most, and puts the part into what wrap makes
+// of it.
+func paged[T any](k *githubCall, list []T, most int, wrap func(total int, part []T) any) githubPage {
+	size, number := min(30, most), 1
 	if n, err := strconv.Atoi(k.URL.Query().Get("per_page")); err == nil && n >= 1 {
-		size = min(n, 100)
+		size = min(n, most)
 	}
 	if n, err := strconv.Atoi(k.URL.Query().Get("page")); err == nil && n >= 1 {
 		number = n
 	}
-	from := min((number-1)*size, len(list))
-	return list[from:min(from+size, len(list))]
+	last := max(1, (len(list)+size-1)/size)
+	from := min(min(number-1, last)*size, len(list))
+	return githubPage{wrap(len(list), list[from:min(from+size, len(list))]), number, size, last}
+}
+
+// counted wraps a list as most of GitHub's are: {"total_count": …, name: […]}.
+func counted(name string) func(int, []map[string]any) any {
+	return func(total int, part []map[string]any) any { return map[string]any{"total_count": total, name: part} }
+}
+
+// Most entries of a page.
+const (
+	mostPerPage      = 100
+	mostVariablePage = 30 // GitHub docs: REST API endpoints for variables
+)
+
+// link says where the next page is. Its address names the repository by id, as
+// GitHub's do.
+func (p githubPage) link(k *githubCall, h http.Header) {
+	if p.number >= p.last {
+		return
+	}
+	at := func(number int) string {
+		query := k.URL.Query()
+		query.Set("page", strconv.Itoa(number))
+		query.Set("per_page", strconv.Itoa(p.size))
+		return "<" + k.address(k.byID(k.repo)) + "?" + query.Encode() + ">"
+	}
+	h.Set("Link", at(p.number+1)+`; rel="next", `+at(p.last)+`; rel="last"`)
+}
+
+// byID is the call's path with the repository's id in place of its names.
+func (k *githubCall) byID(r Repository) string {
+	path := strings.TrimPrefix(k.URL.EscapedPath(), "/api/v3")
+	parts := strings.SplitN(path, "/", 5)
+	if len(parts) < 4 || parts[1] != "repos" {
+		return path
+	}
+	return strings.Join(append([]string{"", "repositories", r.ID}, parts[4:]...), "/")
 }
 
 // address is a URL of the API.
@@ -244,7 +403,7 @@ func (r Repository) view(k *githubCall) map[string]any {
 		"id": json.Number(r.ID), "node_id": "R_" + r.ID, "name": r.Name, "full_name": r.FullName(), "url": api, "html_url": site,
 		"clone_url": site + ".git", "git_url": "git://github.com/" + r.FullName() + ".git", "ssh_url": "git@github.com:" + r.FullName() + ".git",
 		"svn_url": site, "private": r.Private, "visibility": visibility(r.Private), "owner": accountView(k, r.Owner, r.OwnerID, "Organization"),
-		"default_branch": or(r.DefaultBranch, "main"), "permissions": map[string]bool{"admin": true, "maintain": true, "push": true, "triage": true, "pull": true},
+		"default_branch": or(r.DefaultBranch, "main"), "permissions": k.caller.permissions(),
 		"fork": false, "archived": false, "disabled": false, "has_issues": true, "has_projects": true, "has_wiki": true, "has_pages": false,
 		"has_discussions": false, "forks": 0, "forks_count": 0, "open_issues": 0, "open_issues_count": 0, "stargazers_count": 0, "watchers": 0,
 		"watchers_count": 0, "size": 0, "network_count": 0, "subscribers_count": 0, "description": nil, "homepage": nil, "language": nil,
@@ -253,6 +412,11 @@ func (r Repository) view(k *githubCall) map[string]any {
 		view[name] = value
 	}
 	return view
+}
+
+// permissions are the caller's on a repository.
+func (a githubCaller) permissions() map[string]bool {
+	return map[string]bool{"admin": a.admin, "maintain": a.admin, "push": a.admin, "triage": a.admin, "pull": true}
 }
 
 func visibility(private bool) string {
@@ -276,13 +440,13 @@ func accountView(k *githubCall, login, id, kind string) map[string]any {
 	return view
 }
 
-// getUser answers a person who is known to some repository.
+// getUser answers a person who is known to some repository, or an owner.
 func getUser(k *githubCall) (int, any, error) {
-	login := k.names[0]
-	if !k.cloud.knows(login) {
+	login, id, kind, ok := k.cloud.account(k.names["username"])
+	if !ok {
 		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
 	}
-	view := accountView(k, login, derivedID(login), "User")
+	view := accountView(k, login, id, kind)
 	for _, name := range []string{"bio", "blog", "company", "email", "hireable", "location", "name"} {
 		view[name] = nil
 	}
@@ -293,9 +457,22 @@ func getUser(k *githubCall) (int, any, error) {
 	return http.StatusOK, view, nil
 }
 
-// knows says whether a person, or a team as org/slug, has been registered with
-// a repository.
-func (c *Cloud) knows(name string) bool {
+// account finds who has a login: the owner of a repository, or one of its
+// readers.
+func (c *Cloud) account(name string) (login, id, kind string, ok bool) {
+	for _, key := range c.store.keys(repositoryRecord) {
+		var r Repository
+		if c.store.get(key, &r) && strings.EqualFold(r.Owner, name) {
+			return r.Owner, r.OwnerID, "Organization", true
+		}
+	}
+	login, ok = c.reader(name)
+	return login, derivedID(login), "User", ok && !strings.Contains(login, "/")
+}
+
+// reader finds a person, or a team as org/slug, who was registered with a
+// repository, as it is written there.
+func (c *Cloud) reader(name string) (string, bool) {
 	for _, key := range c.store.keys(repositoryRecord) {
 		var r Repository
 		if !c.store.get(key, &r) {
@@ -303,21 +480,22 @@ func (c *Cloud) knows(name string) bool {
 		}
 		for _, reader := range r.Readers {
 			if strings.EqualFold(reader, name) {
-				return true
+				return reader, true
 			}
 		}
 	}
-	return false
+	return "", false
 }
 
 func getTeam(k *githubCall) (int, any, error) {
-	full := k.names[0] + "/" + k.names[1]
-	if !k.cloud.knows(full) {
+	full, ok := k.cloud.reader(k.names["org"] + "/" + k.names["team_slug"])
+	if !ok {
 		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
 	}
 	view := teamView(k, full)
 	view["created_at"], view["updated_at"], view["members_count"], view["repos_count"] = k.stamp(), k.stamp(), 1, 1
-	organization := accountView(k, k.names[0], derivedID(k.names[0]), "Organization")
+	owner, _, _ := strings.Cut(full, "/")
+	organization := accountView(k, owner, derivedID(owner), "Organization")
 	for name, value := range map[string]any{"description": nil, "hooks_url": "", "issues_url": "", "members_url": "", "public_members_url": "",
 		"has_organization_projects": true, "has_repository_projects": true, "public_repos": 1, "public_gists": 0, "followers": 0, "following": 0,
 		"created_at": k.stamp(), "updated_at": k.stamp(), "archived_at": nil} {
@@ -327,10 +505,13 @@ func getTeam(k *githubCall) (int, any, error) {
 	return http.StatusOK, view, nil
 }
 
+// teamView is a team in an answer. Its url names the organisation by id; its
+// html_url alone has the organisation's name, as with GitHub.
 func teamView(k *githubCall, full string) map[string]any {
 	org, slug, _ := strings.Cut(full, "/")
-	api := k.address("/orgs/" + org + "/teams/" + slug)
-	return map[string]any{"id": json.Number(derivedID(full)), "node_id": "T_" + derivedID(full), "name": slug, "slug": slug, "description": nil,
+	id := derivedID(full)
+	api := k.address("/organizations/" + derivedID(org) + "/team/" + id)
+	return map[string]any{"id": json.Number(id), "node_id": "T_" + id, "name": slug, "slug": slug, "description": nil,
 		"privacy": "closed", "notification_setting": "notifications_enabled", "permission": "pull", "url": api, "type": "organization",
 		"html_url": "https://github.com/orgs/" + org + "/teams/" + slug, "members_url": api + "/members{/member}", "repositories_url": api + "/repos", "parent": nil}
 }
@@ -352,44 +533,5 @@ func listBranches(k *githubCall) (int, any, error) {
 		sha := strings.Repeat("0", 40)
 		all = append(all, branch{name, map[string]any{"sha": sha, "url": k.address("/repos/" + k.repo.FullName() + "/commits/" + sha)}, protected})
 	}
-	return http.StatusOK, githubPage(k, all), nil
-}
-
-// subjectForm is the customization of a repository's subjects (GitHub docs:
-// REST API endpoints for GitHub Actions OIDC).
-type subjectForm struct {
-	UseDefault   *bool    `json:"use_default"`
-	ClaimKeys    []string `json:"include_claim_keys,omitempty"`
-	UseImmutable *bool    `json:"use_immutable_subject,omitempty"`
-	Prefix       string   `json:"sub_claim_prefix,omitempty"`
-}
-
-func getSubject(k *githubCall) (int, any, error) {
-	standard := len(k.repo.ClaimKeys) == 0
-	return http.StatusOK, subjectForm{UseDefault: &standard, ClaimKeys: k.repo.ClaimKeys, UseImmutable: &k.repo.Immutable, Prefix: k.repo.subject()}, nil
-}
-
-func putSubject(k *githubCall) (int, any, error) {
-	var in subjectForm
-	if err := k.decode(&in); err != nil {
-		return 0, nil, err
-	}
-	switch {
-	case in.UseDefault == nil:
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\n\"use_default\" wasn't supplied.")
-	case *in.UseDefault && len(in.ClaimKeys) > 0:
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "include_claim_keys can't be set with use_default")
-	case !*in.UseDefault && len(in.ClaimKeys) == 0: // the organisation's template; there is none
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "the local cloud knows no organisation's template: state include_claim_keys")
-	}
-	for _, key := range in.ClaimKeys {
-		if _, ok := (Job{}).claims()[key]; !ok && key != "repo" && key != "context" && key != "environment" {
-			return 0, nil, githubFault(http.StatusUnprocessableEntity, "%q is no claim", key)
-		}
-	}
-	k.repo.ClaimKeys = in.ClaimKeys
-	if in.UseImmutable != nil {
-		k.repo.Immutable = *in.UseImmutable
-	}
-	return http.StatusCreated, struct{}{}, k.cloud.store.put(repositoryRecord+strings.ToLower(k.repo.FullName()), k.repo)
+	return http.StatusOK, paged(k, all, mostPerPage, func(_ int, part []branch) any { return part }), nil
 }

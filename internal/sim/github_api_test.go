@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,26 +60,32 @@ func newGitHubJudge(t *testing.T) *githubJudge {
 	return &githubJudge{t: t, srv: srv, token: token, api: description.Operations, saw: map[string]bool{}}
 }
 
-// operation finds the description of a call.
+// operation finds the description of a call; a name that is written out counts
+// before one that is left open.
 func (j *githubJudge) operation(method, path string) judgedOperation {
 	j.t.Helper()
 	path, _, _ = strings.Cut(path, "?")
+	best, fewest := judgedOperation{}, len(path)
 	for name, op := range j.api {
 		verb, pattern, _ := strings.Cut(name, " ")
 		re := regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(regexp.QuoteMeta(pattern), "[^/]+") + "$")
-		if verb == method && re.MatchString(path) && (strings.HasSuffix(pattern, "public-key") || !strings.HasSuffix(path, "public-key")) {
-			return op
+		if open := strings.Count(pattern, "{"); verb == method && re.MatchString(path) && open < fewest {
+			best, fewest = op, open
 		}
 	}
-	j.t.Fatalf("the description has no %s %s", method, path)
-	return judgedOperation{}
+	if best.ID == "" {
+		j.t.Fatalf("the description has no %s %s", method, path)
+	}
+	return best
 }
 
 // do calls the API, expects a status, and holds both sides to the description.
 func (j *githubJudge) do(method, path string, body any, status int) map[string]any {
 	j.t.Helper()
 	op := j.operation(method, path)
-	j.saw[op.ID] = true
+	if status < 300 {
+		j.saw[op.ID] = true
+	}
 	var raw []byte
 	if body != nil {
 		raw, _ = json.Marshal(body) // maps and structs of ours
@@ -142,7 +149,6 @@ func TestGitHubAsDescribed(t *testing.T) {
 	}
 	j.do("GET", "/repos/acme/nothing", nil, 404)
 	j.do("GET", agentsPath+"/branches", nil, 200)
-	j.do("GET", agentsPath+"/actions/secrets", nil, 200)
 	user, team := j.do("GET", "/users/octocat", nil, 200)["id"], j.do("GET", "/orgs/acme/teams/platform", nil, 200)["id"]
 	j.do("GET", "/users/nobody", nil, 404)
 	j.do("GET", "/orgs/acme/teams/nobody", nil, 404)
@@ -158,48 +164,85 @@ func TestGitHubAsDescribed(t *testing.T) {
 	if list := j.do("GET", devPath+"/deployment-branch-policies", nil, 200); list["total_count"] != 2.0 {
 		t.Errorf("%v", list)
 	}
-	j.do("DELETE", devPath+"/deployment-branch-policies/"+itoa(int(policy["id"].(float64))), nil, 204)
+	one := devPath + "/deployment-branch-policies/" + itoa(int(policy["id"].(float64)))
+	if p := j.do("PUT", one, map[string]any{"name": "trunk"}, 200); p["name"] != "trunk" || p["type"] != "branch" {
+		t.Errorf("%v", p)
+	}
+	if p := j.do("GET", one, nil, 200); p["name"] != "trunk" {
+		t.Errorf("%v", p)
+	}
+	j.do("DELETE", one, nil, 204)
 	if list := j.do("GET", agentsPath+"/environments", nil, 200); list["total_count"] != 1.0 {
 		t.Errorf("%v", list)
 	}
-	j.variables()
-	j.secrets()
+	for _, under := range []string{devPath, agentsPath + "/actions"} {
+		j.variables(under)
+		j.secrets(under)
+	}
+	if e := j.do("GET", devPath, nil, 200); e["can_admins_bypass"] != true {
+		t.Errorf("%v", e)
+	}
 	j.do("DELETE", devPath, nil, 204)
 	j.do("GET", devPath, nil, 404)
 	if form := j.do("GET", agentsPath+"/actions/oidc/customization/sub", nil, 200); form["sub_claim_prefix"] != "repo:acme@1001/agents@2002" || form["use_default"] != true {
 		t.Errorf("%v", form)
 	}
-	j.do("PUT", agentsPath+"/actions/oidc/customization/sub", map[string]any{"use_default": false, "include_claim_keys": []string{"repo", "context", "job_workflow_ref"}}, 201)
-	j.do("PUT", agentsPath+"/actions/oidc/customization/sub", map[string]any{"use_default": false, "include_claim_keys": []string{"weather"}}, 422)
-	for name, op := range j.api {
-		if !j.saw[op.ID] {
-			t.Errorf("%s was not called", name)
+	j.subjects()
+	for _, r := range (&Cloud{}).githubRoutes() {
+		if op := j.api[r.method+" "+r.path]; op.ID != r.name || !j.saw[op.ID] {
+			t.Errorf("%s %s is %q in the description and %q here; it was called: %t", r.method, r.path, op.ID, r.name, j.saw[op.ID])
 		}
+		delete(j.api, r.method+" "+r.path)
 	}
-	for name := range maps.Values((&Cloud{}).githubRoutes()) {
-		if !j.saw[name.name] {
-			t.Errorf("the cloud serves %s, which the description's extract does not have", name.name)
-		}
+	if len(j.api) > 0 {
+		t.Errorf("not served: %v", slices.Collect(maps.Keys(j.api)))
 	}
 }
 
-func (j *githubJudge) variables() {
-	j.do("POST", devPath+"/variables", map[string]string{"name": "AWS_DEPLOY_ROLE_ARN", "value": "arn:…"}, 201)
-	j.do("POST", devPath+"/variables", map[string]string{"name": "aws_deploy_role_arn", "value": "x"}, 409)
-	j.do("POST", devPath+"/variables", map[string]string{"name": "GITHUB_X", "value": "x"}, 422)
-	j.do("PATCH", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", map[string]string{"value": "new"}, 204)
-	if v := j.do("GET", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 200); v["value"] != "new" {
+// subjects follow the repository's template, or the owner's where it says so.
+func (j *githubJudge) subjects() {
+	const own, owners = agentsPath + "/actions/oidc/customization/sub", "/orgs/acme/actions/oidc/customization/sub"
+	cloud := j.srv.Config.Handler.(*Cloud)
+	expect := func(want string) {
+		j.t.Helper()
+		_, claims, err := cloud.issue(mustComplete(j.t, cloud, Job{Repository: "acme/agents", Environment: "prd"}), "")
+		if err != nil || claims["sub"] != want {
+			j.t.Errorf("got %v, want %s, %v", claims["sub"], want, err)
+		}
+	}
+	j.do("PUT", own, map[string]any{"use_default": false, "include_claim_keys": []string{"repo", "context", "ref"}}, 201)
+	expect("repo:acme@1001/agents@2002:environment:prd:ref:refs/heads/main")
+	j.do("PUT", own, map[string]any{"use_default": false, "include_claim_keys": []string{"weather"}}, 422)
+	j.do("PUT", own, map[string]any{}, 422)
+	j.do("PUT", own, map[string]any{"use_default": false, "use_immutable_subject": false}, 201)
+	expect("repo:acme/agents:environment:prd")
+	j.do("GET", owners, nil, 200)
+	j.do("PUT", owners, map[string]any{"include_claim_keys": []string{"repository_owner", "environment"}}, 201)
+	expect("repository_owner:acme:environment:prd")
+	if form := j.do("GET", own, nil, 200); form["use_default"] != false || form["use_immutable_subject"] != false || len(form["include_claim_keys"].([]any)) != 2 {
+		j.t.Errorf("%v", form)
+	}
+	j.do("PUT", own, map[string]any{"use_default": true, "use_immutable_subject": true}, 201)
+	expect("repo:acme@1001/agents@2002:environment:prd")
+}
+
+func (j *githubJudge) variables(under string) {
+	j.do("POST", under+"/variables", map[string]string{"name": "AWS_DEPLOY_ROLE_ARN", "value": "arn:…"}, 201)
+	j.do("POST", under+"/variables", map[string]string{"name": "aws_deploy_role_arn", "value": "x"}, 409)
+	j.do("POST", under+"/variables", map[string]string{"name": "GITHUB_X", "value": "x"}, 422)
+	j.do("PATCH", under+"/variables/AWS_DEPLOY_ROLE_ARN", map[string]string{"value": "new"}, 204)
+	if v := j.do("GET", under+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 200); v["value"] != "new" {
 		j.t.Errorf("%v", v)
 	}
-	if list := j.do("GET", devPath+"/variables?per_page=10", nil, 200); list["total_count"] != 1.0 {
+	if list := j.do("GET", under+"/variables?per_page=10", nil, 200); list["total_count"] != 1.0 {
 		j.t.Errorf("%v", list)
 	}
-	j.do("DELETE", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 204)
-	j.do("GET", devPath+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 404)
+	j.do("DELETE", under+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 204)
+	j.do("GET", under+"/variables/AWS_DEPLOY_ROLE_ARN", nil, 404)
 }
 
-func (j *githubJudge) secrets() {
-	key := j.do("GET", devPath+"/secrets/public-key", nil, 200)
+func (j *githubJudge) secrets(under string) {
+	key := j.do("GET", under+"/secrets/public-key", nil, 200)
 	public, err := base64.StdEncoding.DecodeString(key["key"].(string))
 	if err != nil || len(public) != 32 {
 		j.t.Fatal(err)
@@ -209,14 +252,18 @@ func (j *githubJudge) secrets() {
 		j.t.Fatal(err)
 	}
 	secret := map[string]any{"encrypted_value": base64.StdEncoding.EncodeToString(sealed), "key_id": key["key_id"]}
-	j.do("PUT", devPath+"/secrets/TOKEN", secret, 201)
-	j.do("PUT", devPath+"/secrets/TOKEN", secret, 204)
-	j.do("PUT", devPath+"/secrets/TOKEN", map[string]any{"encrypted_value": secret["encrypted_value"], "key_id": "1"}, 422)
-	j.do("PUT", devPath+"/secrets/TOKEN", map[string]any{"encrypted_value": "bm90aGluZw==", "key_id": key["key_id"]}, 422)
-	if list := j.do("GET", devPath+"/secrets", nil, 200); list["total_count"] != 1.0 {
+	j.do("PUT", under+"/secrets/TOKEN", secret, 201)
+	j.do("PUT", under+"/secrets/TOKEN", secret, 204)
+	j.do("PUT", under+"/secrets/TOKEN", map[string]any{"encrypted_value": secret["encrypted_value"], "key_id": "1"}, 422)
+	j.do("PUT", under+"/secrets/TOKEN", map[string]any{"encrypted_value": "bm90aGluZw==", "key_id": key["key_id"]}, 422)
+	if list := j.do("GET", under+"/secrets", nil, 200); list["total_count"] != 1.0 {
 		j.t.Errorf("%v", list)
 	}
-	j.do("DELETE", devPath+"/secrets/TOKEN", nil, 204)
+	if one := j.do("GET", under+"/secrets/token", nil, 200); one["name"] != "TOKEN" || len(one) != 3 {
+		j.t.Errorf("%v", one)
+	}
+	j.do("DELETE", under+"/secrets/TOKEN", nil, 204)
+	j.do("GET", under+"/secrets/TOKEN", nil, 404)
 }
 
 // TestGitHubDropsReviewers: on a private repository of a plan without them,

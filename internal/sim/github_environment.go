@@ -1,35 +1,30 @@
 package sim
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"errors"
-	"maps"
 	"net/http"
-	"regexp"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/nacl/box"
 )
 
 // githubEnvironment is a deployment environment of a repository. Record:
 // github/environment/<full name>/<name>, both in lower case: GitHub tells names
 // apart without regard to case.
 type githubEnvironment struct {
-	Name        string                    `json:"name"`
-	ID          string                    `json:"id"`
-	Wait        int                       `json:"wait,omitempty"` // minutes
-	Reviewers   []githubReviewer          `json:"reviewers,omitempty"`
-	PreventSelf bool                      `json:"prevent_self,omitempty"`
-	Branches    *branchRule               `json:"branches,omitempty"` // nil: every branch
-	Policies    []branchPolicy            `json:"policies,omitempty"`
-	Variables   map[string]githubVariable `json:"variables,omitempty"`
-	Secrets     map[string]githubSecret   `json:"secrets,omitempty"`
-	Created     time.Time                 `json:"created"`
-	Updated     time.Time                 `json:"updated"`
+	Name        string           `json:"name"`
+	ID          string           `json:"id"`
+	Wait        int              `json:"wait,omitempty"` // minutes
+	Reviewers   []githubReviewer `json:"reviewers,omitempty"`
+	PreventSelf bool             `json:"prevent_self,omitempty"`
+	Branches    *branchRule      `json:"branches,omitempty"` // nil: every branch
+	Policies    []branchPolicy   `json:"policies,omitempty"`
+	// NoBypass says that administrators can't pass over the protection.
+	NoBypass bool `json:"no_bypass,omitempty"`
+	githubSettings
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
 }
 
 // githubReviewer is a person or a team; Name is login or org/slug.
@@ -49,26 +44,11 @@ type branchPolicy struct {
 	Type string `json:"type"`
 }
 
-type githubVariable struct {
-	Name    string    `json:"name"`
-	Value   string    `json:"value"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-}
-
-// githubSecret keeps what was sealed, as it was sealed: nobody reads it back.
-type githubSecret struct {
-	Name    string    `json:"name"`
-	Sealed  string    `json:"sealed"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-}
-
 const (
 	environmentRecord = "github/environment/"
 	mostReviewers     = 6 // GitHub docs: managing environments for deployment
 	mostWait          = 43200
-	mostVariable      = 48 << 10 // bytes of a variable's or a secret's value
+	mostName          = 255
 )
 
 func environmentKey(r Repository, name string) string {
@@ -102,7 +82,7 @@ func newEnvironment(r Repository, name string, at time.Time) githubEnvironment {
 
 // environment is the one that a call names.
 func (k *githubCall) environment() (githubEnvironment, error) {
-	e, ok := k.cloud.findEnvironment(k.repo, k.names[2])
+	e, ok := k.cloud.findEnvironment(k.repo, k.names["environment_name"])
 	if !ok {
 		return e, githubFault(http.StatusNotFound, "Not Found")
 	}
@@ -148,9 +128,10 @@ func (e githubEnvironment) view(k *githubCall) map[string]any {
 	if e.Branches != nil {
 		rule("branch_policy", nil)
 	}
-	api := k.address("/repos/" + k.repo.FullName() + "/environments/" + e.Name)
-	view := map[string]any{"id": id, "node_id": "EN_" + e.ID, "name": e.Name, "url": api, "html_url": "https://github.com/" + k.repo.FullName() + "/deployments/activity_log?environments_filter=" + e.Name,
-		"created_at": e.Created.Format(time.RFC3339), "updated_at": e.Updated.Format(time.RFC3339), "can_admins_bypass": true,
+	escaped := url.PathEscape(e.Name)
+	api := k.address("/repos/" + k.repo.FullName() + "/environments/" + escaped)
+	view := map[string]any{"id": id, "node_id": "EN_" + e.ID, "name": e.Name, "url": api, "html_url": "https://github.com/" + k.repo.FullName() + "/deployments/activity_log?environments_filter=" + escaped,
+		"created_at": e.Created.Format(time.RFC3339), "updated_at": e.Updated.Format(time.RFC3339), "can_admins_bypass": !e.NoBypass,
 		"protection_rules": rules, "deployment_branch_policy": nil}
 	if e.Branches != nil {
 		view["deployment_branch_policy"] = e.Branches
@@ -173,7 +154,7 @@ func listEnvironments(k *githubCall) (int, any, error) {
 			all = append(all, e.view(k))
 		}
 	}
-	return http.StatusOK, map[string]any{"total_count": len(all), "environments": githubPage(k, all)}, nil
+	return http.StatusOK, paged(k, all, mostPerPage, counted("environments")), nil
 }
 
 func getEnvironment(k *githubCall) (int, any, error) {
@@ -185,50 +166,77 @@ func getEnvironment(k *githubCall) (int, any, error) {
 }
 
 // environmentInput is what PUT takes. What it leaves out is reset: the call
-// states the protection whole.
+// states the protection whole. AdminsBypass is not in GitHub's description;
+// its clients write it (go-github and the Terraform provider do).
 type environmentInput struct {
-	Wait        int  `json:"wait_timer"`
-	PreventSelf bool `json:"prevent_self_review"`
+	Wait        *int  `json:"wait_timer"`
+	PreventSelf *bool `json:"prevent_self_review"`
 	Reviewers   []struct {
 		Type string `json:"type"`
 		ID   int64  `json:"id"`
 	} `json:"reviewers"`
-	Branches *branchRule `json:"deployment_branch_policy"`
+	Branches     *branchRule `json:"deployment_branch_policy"`
+	AdminsBypass *bool       `json:"can_admins_bypass"`
 }
 
-// putEnvironment makes an environment or states its protection anew. On a
-// private repository, reviewers and wait timers take a plan that has them;
-// elsewhere GitHub drops them without a word (GitHub docs: deployments and
-// environments).
+// putEnvironment makes an environment or states its protection anew.
 func putEnvironment(k *githubCall) (int, any, error) {
 	var in environmentInput
 	if err := k.decode(&in); err != nil {
+		return 0, nil, err
+	}
+	if err := k.checkEnvironment(in); err != nil {
 		return 0, nil, err
 	}
 	reviewers, err := k.reviewers(in)
 	if err != nil {
 		return 0, nil, err
 	}
-	switch {
-	case in.Wait < 0 || in.Wait > mostWait:
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "Validation Failed: wait_timer is between 0 and %d", mostWait)
-	case in.Branches != nil && in.Branches.Protected == in.Branches.Custom:
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "Validation Failed: protected_branches and custom_branch_policies cannot have the same value")
-	}
-	if k.repo.Private && k.repo.Plan != "enterprise" {
-		in.Wait, reviewers, in.PreventSelf = 0, nil, false
-	}
 	k.cloud.identity.mu.Lock()
 	defer k.cloud.identity.mu.Unlock()
-	e, ok := k.cloud.findEnvironment(k.repo, k.names[2])
+	e, ok := k.cloud.findEnvironment(k.repo, k.names["environment_name"])
 	if !ok {
-		e = newEnvironment(k.repo, k.names[2], k.at)
+		e = newEnvironment(k.repo, k.names["environment_name"], k.at)
 	}
-	e.Wait, e.Reviewers, e.PreventSelf, e.Branches, e.Updated = in.Wait, reviewers, in.PreventSelf, in.Branches, k.at.Truncate(time.Second)
+	e.Wait, e.Reviewers, e.PreventSelf, e.Branches, e.NoBypass, e.Updated = 0, nil, false, in.Branches, false, k.at.Truncate(time.Second)
+	if k.hasReviewers() {
+		e.Wait, e.Reviewers, e.PreventSelf = valueOf(in.Wait, 0), reviewers, valueOf(in.PreventSelf, false)
+		e.NoBypass = !valueOf(in.AdminsBypass, true)
+	}
 	if e.Branches == nil || !e.Branches.Custom {
 		e.Policies = nil
 	}
 	return http.StatusOK, e.view(k), k.cloud.store.put(environmentKey(k.repo, e.Name), e)
+}
+
+func valueOf[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// hasReviewers says whether the repository's environments can have reviewers
+// and wait timers (GitHub docs: deployments and environments). GitHub has been
+// seen to drop them without a word elsewhere, and to refuse them.
+func (k *githubCall) hasReviewers() bool { return !k.repo.Private || k.repo.Plan == "enterprise" }
+
+func (k *githubCall) checkEnvironment(in environmentInput) error {
+	const refused = http.StatusUnprocessableEntity
+	asks := in.Wait != nil || in.PreventSelf != nil || in.Reviewers != nil || in.AdminsBypass != nil
+	switch {
+	case k.repo.Private && k.repo.Plan == "free":
+		return githubFault(http.StatusNotFound, "Not Found")
+	case k.repo.Private && k.repo.Plan == "team" && asks:
+		return githubFault(refused, "Failed to create the environment protection rule. Please ensure the billing plan supports the required reviewers protection rule.")
+	case len(k.names["environment_name"]) > mostName:
+		return githubFault(refused, "Validation Failed: name is too long (maximum is %d characters)", mostName)
+	case valueOf(in.Wait, 0) < 0 || valueOf(in.Wait, 0) > mostWait:
+		return githubFault(refused, "Validation Failed: wait_timer is between 0 and %d", mostWait)
+	case in.Branches != nil && in.Branches.Protected == in.Branches.Custom:
+		return githubFault(refused, "Validation Failed: protected_branches and custom_branch_policies cannot have the same value")
+	}
+	return nil
 }
 
 // reviewers finds who is meant by ids: people and teams that can read the
@@ -273,7 +281,7 @@ func listBranchPolicies(k *githubCall) (int, any, error) {
 	for _, p := range e.Policies {
 		all = append(all, p.view())
 	}
-	return http.StatusOK, map[string]any{"total_count": len(all), "branch_policies": githubPage(k, all)}, nil
+	return http.StatusOK, paged(k, all, mostPerPage, counted("branch_policies")), nil
 }
 
 func createBranchPolicy(k *githubCall) (int, any, error) {
@@ -310,243 +318,54 @@ func createBranchPolicy(k *githubCall) (int, any, error) {
 	return http.StatusOK, in.view(), nil
 }
 
+// findPolicy is the place of the policy that a call names.
+func (k *githubCall) findPolicy(e githubEnvironment) (int, error) {
+	i := slices.IndexFunc(e.Policies, func(p branchPolicy) bool { return strconv.FormatInt(p.ID, 10) == k.names["branch_policy_id"] })
+	if i < 0 {
+		return i, githubFault(http.StatusNotFound, "Not Found")
+	}
+	return i, nil
+}
+
+func getBranchPolicy(k *githubCall) (int, any, error) {
+	e, err := k.environment()
+	if err != nil {
+		return 0, nil, err
+	}
+	i, err := k.findPolicy(e)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, e.Policies[i].view(), nil
+}
+
+// updateBranchPolicy gives a policy another pattern; its type stays.
+func updateBranchPolicy(k *githubCall) (int, any, error) {
+	var in branchPolicy
+	if err := k.decode(&in); err != nil {
+		return 0, nil, err
+	}
+	if in.Name == "" {
+		return 0, nil, githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\n\"name\" wasn't supplied.")
+	}
+	var changed branchPolicy
+	err := k.changeEnvironment(func(e *githubEnvironment) error {
+		i, err := k.findPolicy(*e)
+		if err == nil {
+			e.Policies[i].Name = in.Name
+			changed = e.Policies[i]
+		}
+		return err
+	})
+	return http.StatusOK, changed.view(), err
+}
+
 func deleteBranchPolicy(k *githubCall) (int, any, error) {
 	return http.StatusNoContent, nil, k.changeEnvironment(func(e *githubEnvironment) error {
-		i := slices.IndexFunc(e.Policies, func(p branchPolicy) bool { return strconv.FormatInt(p.ID, 10) == k.names[3] })
-		if i < 0 {
-			return githubFault(http.StatusNotFound, "Not Found")
+		i, err := k.findPolicy(*e)
+		if err == nil {
+			e.Policies = slices.Delete(e.Policies, i, i+1)
 		}
-		e.Policies = slices.Delete(e.Policies, i, i+1)
-		return nil
-	})
-}
-
-// settingName is what variables and secrets may be called (GitHub docs:
-// naming conventions for configuration variables). They have no case.
-var settingName = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
-
-func checkSetting(name, value string) (string, error) {
-	name = strings.ToUpper(name)
-	if !settingName.MatchString(name) || strings.HasPrefix(name, "GITHUB_") {
-		return "", githubFault(http.StatusUnprocessableEntity, "Variable or secret names can only contain alphanumeric characters ([a-z], [A-Z], [0-9]) or underscores (_). Spaces are not allowed. Must start with a letter ([a-z], [A-Z]) or underscores (_), and not with GITHUB_")
-	}
-	if len(value) > mostVariable {
-		return "", githubFault(http.StatusUnprocessableEntity, "%s is larger than %d bytes", name, mostVariable)
-	}
-	return name, nil
-}
-
-func (v githubVariable) view() map[string]any {
-	return map[string]any{"name": v.Name, "value": v.Value, "created_at": v.Created.Format(time.RFC3339), "updated_at": v.Updated.Format(time.RFC3339)}
-}
-
-func listVariables(k *githubCall) (int, any, error) {
-	e, err := k.environment()
-	if err != nil {
-		return 0, nil, err
-	}
-	all := []map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(e.Variables)) {
-		all = append(all, e.Variables[name].view())
-	}
-	return http.StatusOK, map[string]any{"total_count": len(all), "variables": githubPage(k, all)}, nil
-}
-
-func getVariable(k *githubCall) (int, any, error) {
-	e, err := k.environment()
-	if err != nil {
-		return 0, nil, err
-	}
-	v, ok := e.Variables[strings.ToUpper(k.names[3])]
-	if !ok {
-		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
-	}
-	return http.StatusOK, v.view(), nil
-}
-
-type variableInput struct {
-	Name  string  `json:"name"`
-	Value *string `json:"value"`
-}
-
-func createVariable(k *githubCall) (int, any, error) {
-	var in variableInput
-	if err := k.decode(&in); err != nil {
-		return 0, nil, err
-	}
-	if in.Value == nil {
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\n\"value\" wasn't supplied.")
-	}
-	name, err := checkSetting(in.Name, *in.Value)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusCreated, struct{}{}, k.changeEnvironment(func(e *githubEnvironment) error {
-		if _, ok := e.Variables[name]; ok {
-			return githubFault(http.StatusConflict, "Already exists - Variable already exists")
-		}
-		if e.Variables == nil {
-			e.Variables = map[string]githubVariable{}
-		}
-		e.Variables[name] = githubVariable{name, *in.Value, k.at, k.at}
-		return nil
-	})
-}
-
-func updateVariable(k *githubCall) (int, any, error) {
-	var in variableInput
-	if err := k.decode(&in); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusNoContent, nil, k.changeEnvironment(func(e *githubEnvironment) error {
-		v, ok := e.Variables[strings.ToUpper(k.names[3])]
-		if !ok {
-			return githubFault(http.StatusNotFound, "Not Found")
-		}
-		if in.Value == nil {
-			return nil
-		}
-		if _, err := checkSetting(v.Name, *in.Value); err != nil {
-			return err
-		}
-		v.Value, v.Updated = *in.Value, k.at
-		e.Variables[v.Name] = v
-		return nil
-	})
-}
-
-func deleteVariable(k *githubCall) (int, any, error) {
-	return http.StatusNoContent, nil, k.changeEnvironment(func(e *githubEnvironment) error {
-		name := strings.ToUpper(k.names[3])
-		if _, ok := e.Variables[name]; !ok {
-			return githubFault(http.StatusNotFound, "Not Found")
-		}
-		delete(e.Variables, name)
-		return nil
-	})
-}
-
-func (s githubSecret) view() map[string]any {
-	return map[string]any{"name": s.Name, "created_at": s.Created.Format(time.RFC3339), "updated_at": s.Updated.Format(time.RFC3339)}
-}
-
-func listSecrets(k *githubCall) (int, any, error) {
-	e, err := k.environment()
-	if err != nil {
-		return 0, nil, err
-	}
-	all := []map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(e.Secrets)) {
-		all = append(all, e.Secrets[name].view())
-	}
-	return http.StatusOK, map[string]any{"total_count": len(all), "secrets": githubPage(k, all)}, nil
-}
-
-// listRepoSecrets answers none: the local cloud keeps those of environments.
-func listRepoSecrets(*githubCall) (int, any, error) {
-	return http.StatusOK, map[string]any{"total_count": 0, "secrets": []any{}}, nil
-}
-
-// sealKey is the key that secrets are sealed to. Record: github/seal.
-type sealKey struct {
-	ID      string `json:"id"`
-	Public  []byte `json:"public"`
-	Private []byte `json:"private"`
-}
-
-const sealRecord = "github/seal"
-
-func (c *Cloud) sealKey() (sealKey, error) {
-	c.identity.mu.Lock()
-	defer c.identity.mu.Unlock()
-	var key sealKey
-	if c.store.get(sealRecord, &key) {
-		return key, nil
-	}
-	public, private, err := box.GenerateKey(rand.Reader)
-	if err != nil {
-		return key, err
-	}
-	key = sealKey{ID: derivedID(base64.StdEncoding.EncodeToString(public[:])), Public: public[:], Private: private[:]}
-	return key, c.store.put(sealRecord, key)
-}
-
-func getPublicKey(k *githubCall) (int, any, error) {
-	if _, err := k.environment(); err != nil {
-		return 0, nil, err
-	}
-	key, err := k.cloud.sealKey()
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]string{"key_id": key.ID, "key": base64.StdEncoding.EncodeToString(key.Public)}, nil
-}
-
-// putSecret takes a value that was sealed to our key (libsodium's sealed
-// boxes), and looks whether it can be opened.
-func putSecret(k *githubCall) (int, any, error) {
-	var in struct {
-		Sealed string `json:"encrypted_value"`
-		KeyID  string `json:"key_id"`
-	}
-	if err := k.decode(&in); err != nil {
-		return 0, nil, err
-	}
-	key, err := k.cloud.sealKey()
-	if err != nil {
-		return 0, nil, err
-	}
-	value, err := key.open(in.Sealed)
-	switch {
-	case in.KeyID != key.ID:
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "The key_id does not match the public key's: fetch it again")
-	case err != nil:
-		return 0, nil, githubFault(http.StatusUnprocessableEntity, "encrypted_value %v", err)
-	}
-	name, err := checkSetting(k.names[3], value)
-	if err != nil {
-		return 0, nil, err
-	}
-	status := http.StatusCreated
-	err = k.changeEnvironment(func(e *githubEnvironment) error {
-		s, ok := e.Secrets[name]
-		if ok {
-			status = http.StatusNoContent
-		} else {
-			s = githubSecret{Name: name, Created: k.at}
-		}
-		s.Sealed, s.Updated = in.Sealed, k.at
-		if e.Secrets == nil {
-			e.Secrets = map[string]githubSecret{}
-		}
-		e.Secrets[name] = s
-		return nil
-	})
-	if status == http.StatusNoContent {
-		return status, nil, err
-	}
-	return status, struct{}{}, err
-}
-
-func (s sealKey) open(sealed string) (string, error) {
-	raw, err := base64.StdEncoding.DecodeString(sealed)
-	if err != nil || len(s.Public) != 32 || len(s.Private) != 32 {
-		return "", errors.New("is not base64")
-	}
-	value, ok := box.OpenAnonymous(nil, raw, (*[32]byte)(s.Public), (*[32]byte)(s.Private))
-	if !ok {
-		return "", errors.New("is not sealed to the public key")
-	}
-	return string(value), nil
-}
-
-func deleteSecret(k *githubCall) (int, any, error) {
-	return http.StatusNoContent, nil, k.changeEnvironment(func(e *githubEnvironment) error {
-		name := strings.ToUpper(k.names[3])
-		if _, ok := e.Secrets[name]; !ok {
-			return githubFault(http.StatusNotFound, "Not Found")
-		}
-		delete(e.Secrets, name)
-		return nil
+		return err
 	})
 }

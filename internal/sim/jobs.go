@@ -43,6 +43,9 @@ type Job struct {
 	// IDToken says whether the job has the permission id-token: write. If
 	// nil, it has.
 	IDToken *bool `json:"id_token,omitempty"`
+	// GitHubToken hands the job its token of GitHub's API as GITHUB_TOKEN, as a
+	// workflow does that passes github.token on.
+	GitHubToken bool `json:"github_token,omitempty"`
 	// Lifetime of tokens in seconds. Zero: 300, as GitHub's.
 	Lifetime int64 `json:"lifetime,omitempty"`
 
@@ -61,14 +64,21 @@ type Repository struct {
 	// ClaimKeys is the subject's template, where the repository has one of its
 	// own (GitHub docs: customizing the token claims).
 	ClaimKeys []string `json:"claim_keys,omitempty"`
+	// OwnersTemplate says that it is the owner's template that counts.
+	OwnersTemplate bool `json:"owners_template,omitempty"`
 	// DefaultBranch is main if empty; Protected are the branches with
 	// protection.
 	DefaultBranch string   `json:"default_branch,omitempty"`
 	Protected     []string `json:"protected,omitempty"`
-	// Private and Plan decide what environments can do: reviewers and wait
-	// timers of private repositories take the plan enterprise.
+	// Private and Plan decide what environments can do. Reviewers and wait
+	// timers of private repositories take the plan enterprise: elsewhere they
+	// are dropped, on the plan team refused, and on the plan free there are no
+	// environments at all.
 	Private bool   `json:"private,omitempty"`
 	Plan    string `json:"plan,omitempty"`
+	// Formerly is the owner/name that it had before it was renamed or
+	// transferred.
+	Formerly string `json:"formerly,omitempty"`
 	// Readers are the people (login) and teams (org/slug) who can read it.
 	Readers []string `json:"readers,omitempty"`
 }
@@ -87,6 +97,7 @@ func (r Repository) subject() string {
 type startedJob struct {
 	ID           string    `json:"id"`
 	RequestToken string    `json:"request_token"`
+	GitHubToken  string    `json:"github_token"`
 	Job          Job       `json:"job"`
 	Expires      time.Time `json:"expires"`
 }
@@ -98,6 +109,9 @@ const (
 	// jobLifetime is the longest that GitHub lets a hosted job run.
 	jobLifetime   = 6 * time.Hour
 	tokenLifetime = 300 // seconds
+	// jobTokenPrefix is that of the tokens that GitHub hands to apps and jobs.
+	// The job's id comes next.
+	jobTokenPrefix = "ghs_"
 )
 
 var (
@@ -122,11 +136,15 @@ func (c *Cloud) findRepository(given string) (Repository, error) {
 	if m == nil || (m[2] == "") != (m[4] == "") {
 		return Repository{}, fmt.Errorf("repository %q is neither OWNER/NAME nor OWNER@ID/NAME@ID", given)
 	}
-	if m[2] != "" {
-		return Repository{Owner: m[1], OwnerID: m[2], Name: m[3], ID: m[4], Immutable: true}, nil
-	}
 	var r Repository
-	if c.store.get(repositoryRecord+strings.ToLower(given), &r) {
+	known := c.store.get(repositoryRecord+strings.ToLower(m[1]+"/"+m[3]), &r)
+	switch {
+	case m[2] == "" && known:
+		return r, nil
+	case m[2] != "" && (!known || r.OwnerID != m[2] || r.ID != m[4]):
+		return Repository{Owner: m[1], OwnerID: m[2], Name: m[3], ID: m[4], Immutable: true}, nil
+	case m[2] != "":
+		r.Immutable = true
 		return r, nil
 	}
 	return Repository{Owner: m[1], OwnerID: derivedID(m[1]), Name: m[3], ID: derivedID(given)}, nil
@@ -199,12 +217,16 @@ func (c *Cloud) startJob(j Job, host string) (map[string]string, error) {
 		return nil, err
 	}
 	started := startedJob{ID: newID(8), RequestToken: newID(32), Job: j, Expires: c.now().UTC().Add(jobLifetime)}
+	started.GitHubToken = jobTokenPrefix + started.ID + newID(10)
 	base := "http://" + host
 	env := j.environ(base)
 	maps.Copy(env, c.endpoints(host))
 	if j.IDToken == nil || *j.IDToken {
 		env["ACTIONS_ID_TOKEN_REQUEST_URL"] = base + "/_actions/token/" + started.ID + "?api-version=2.0"
 		env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = started.RequestToken
+	}
+	if j.GitHubToken {
+		env["GITHUB_TOKEN"] = started.GitHubToken
 	}
 	if err := c.bornEnvironment(j); err != nil {
 		return nil, err
@@ -295,6 +317,7 @@ func (c *Cloud) issue(j Job, audience string) (token string, claims map[string]a
 			return "", nil, err
 		}
 	}
+	j.repository.ClaimKeys = c.claimKeys(j.repository)
 	claims = j.claims()
 	claims["sub"] = j.subject()
 	claims["aud"] = or(audience, "https://github.com/"+j.repository.Owner)
@@ -314,8 +337,8 @@ func (j Job) claims() map[string]any {
 	claims := map[string]any{
 		"jti": newRequestID(), "iss": Issuer,
 		"repository": r.FullName(), "repository_id": r.ID,
-		"repository_owner": r.Owner, "repository_owner_id": r.OwnerID, "repository_visibility": "private",
-		"ref": j.Ref, "ref_type": j.refType(), "ref_protected": "false", "sha": j.SHA,
+		"repository_owner": r.Owner, "repository_owner_id": r.OwnerID, "repository_visibility": visibility(r.Private),
+		"ref": j.Ref, "ref_type": j.refType(), "ref_protected": strconv.FormatBool(j.refType() == "branch" && contains(r.Protected, j.refName())), "sha": j.SHA,
 		"head_ref": j.HeadRef, "base_ref": j.BaseRef, "event_name": j.Event,
 		"actor": j.Actor, "actor_id": derivedID(j.Actor),
 		"workflow": j.Workflow, "workflow_ref": j.workflowRef(), "workflow_sha": j.SHA,
@@ -350,6 +373,19 @@ func (c *Cloud) findJob(id, token string) (startedJob, bool) {
 		subtle.ConstantTimeCompare([]byte(j.RequestToken), []byte(token)) == 1 &&
 		(j.Job.IDToken == nil || *j.Job.IDToken) && c.now().Before(j.Expires)
 	return j, ok
+}
+
+// jobOfToken returns the job whose token of GitHub's API it is.
+func (c *Cloud) jobOfToken(token string) (Job, bool) {
+	id := strings.TrimPrefix(token, jobTokenPrefix)
+	var started startedJob
+	if len(id) < 16 || !c.store.get(jobRecord+id[:16], &started) || !sameText(started.GitHubToken, token) || !c.now().Before(started.Expires) {
+		return Job{}, false
+	}
+	j := started.Job
+	var err error
+	j.repository, err = c.findRepository(j.Repository)
+	return j, err == nil
 }
 
 func (c *Cloud) forgetJobs() error {

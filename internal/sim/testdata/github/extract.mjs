@@ -10,20 +10,24 @@ const require = createRequire(process.cwd() + '/');
 const api = require('@octokit/openapi/generated/api.github.com.json');
 const repo = '/repos/{owner}/{repo}';
 const environment = repo + '/environments/{environment_name}';
+const settings = (under) => ({
+  [under + '/variables']: ['get', 'post'],
+  [under + '/variables/{name}']: ['get', 'patch', 'delete'],
+  [under + '/secrets']: ['get'],
+  [under + '/secrets/public-key']: ['get'],
+  [under + '/secrets/{secret_name}']: ['get', 'put', 'delete'],
+});
 const wanted = {
   [repo]: ['get'],
   [repo + '/actions/oidc/customization/sub']: ['get', 'put'],
+  '/orgs/{org}/actions/oidc/customization/sub': ['get', 'put'],
   [repo + '/branches']: ['get'],
   [repo + '/environments']: ['get'],
   [environment]: ['get', 'put', 'delete'],
   [environment + '/deployment-branch-policies']: ['get', 'post'],
-  [environment + '/deployment-branch-policies/{branch_policy_id}']: ['delete'],
-  [environment + '/variables']: ['get', 'post'],
-  [environment + '/variables/{name}']: ['get', 'patch', 'delete'],
-  [environment + '/secrets']: ['get'],
-  [environment + '/secrets/public-key']: ['get'],
-  [environment + '/secrets/{secret_name}']: ['put', 'delete'],
-  [repo + '/actions/secrets']: ['get'],
+  [environment + '/deployment-branch-policies/{branch_policy_id}']: ['get', 'put', 'delete'],
+  ...settings(environment),
+  ...settings(repo + '/actions'),
   '/users/{username}': ['get'],
   '/orgs/{org}/teams/{team_slug}': ['get'],
 };
