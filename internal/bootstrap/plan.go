@@ -74,7 +74,7 @@ func Apply(ctx context.Context, steps []Step, after func(Step)) error {
 
 // Foreign is something of the right name that somebody else made and that
 // differs from what is needed.
-type Foreign struct {
+type Foreign struct { //nolint:errname // it is a step first: what is in the way
 	Step Step
 }
 

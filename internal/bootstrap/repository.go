@@ -106,7 +106,7 @@ func merged(have, want []byte) ([]byte, error) {
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(p.Statements), func(s trust.Statement) bool { return s.Sid == pullSid })
-	p.Statements = append(others, ours.Statements...)
+	p.Statements = slices.Concat(others, ours.Statements)
 	if len(p.Statements) == 0 {
 		return nil, nil
 	}

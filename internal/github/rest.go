@@ -66,11 +66,11 @@ func (c *Client) base() (string, error) {
 
 // path is below the repository's; every part is escaped.
 func (c *Client) path(parts ...string) string {
-	p := "/repos/" + c.Name
+	path := []string{"/repos", c.Name}
 	for _, part := range parts {
-		p += "/" + url.PathEscape(part)
+		path = append(path, url.PathEscape(part))
 	}
-	return p
+	return strings.Join(path, "/")
 }
 
 // call sends a request and reads the answer into out; both may be nil. It

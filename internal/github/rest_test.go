@@ -106,7 +106,7 @@ func TestPages(t *testing.T) {
 	if err != nil || len(got) != 3 || got["V3"] != "3" {
 		t.Errorf("%v, %v", got, err)
 	}
-	endless := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+	endless := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", `<http://x/repos/acme/agents/environments/dev/variables?page=2>; rel="next"`)
 		fmt.Fprint(w, `{"variables":[]}`)
 	})
