@@ -151,7 +151,11 @@ func newBareWorld(t *testing.T) *demo {
 			t.Error(err)
 		}
 	})
-	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), api: &control{base: cloud.address, token: cloud.ControlToken()}}
+	source, err := smallAgent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), source: source, api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	if _, _, err := d.makeRepository(t.Context()); err != nil {
 		t.Fatal(err)
 	}

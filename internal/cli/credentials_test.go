@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -89,6 +90,11 @@ func TestHandOverSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("SKIPPED: Windows has no signals to pass on")
 	}
+	// Started with nohup, a program and its children have nothing to tell: what
+	// takes the signal here starts them as they are elsewhere.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	d := newTestWorld(t)
 	env := jobProcess(t, d)
 	signals := map[syscall.Signal]struct {

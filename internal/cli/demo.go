@@ -52,6 +52,7 @@ type demo struct {
 	cloud  *runningCloud
 	api    *control
 	repo   string
+	source string // the agent's, in Go
 	doc    demoDocument
 	failed error
 }
@@ -78,6 +79,10 @@ func (a *app) demoCommand() *cobra.Command {
 
 func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) error {
 	start := time.Now()
+	source, err := demoFiles.ReadFile("demo/agent.go.txt")
+	if err != nil {
+		return err
+	}
 	if err := freshDirectory(ctx, dir); err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 	if err != nil {
 		return err
 	}
-	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"),
+	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), source: string(source),
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	d.doc = demoDocument{Schema: "slipway.demo/v1", Cloud: cloud.address, Steps: []demoStep{}, Stages: []stagesOfStep{}}
 	d.say("%s", a.ui.paint(bold, fmt.Sprintf("slipway %s · local cloud %s · STS IAM ECR SSM AgentCore Logs GitHub", version().Version, cloud.address)))

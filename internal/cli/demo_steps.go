@@ -55,11 +55,7 @@ func (d *demo) makeRepository(ctx context.Context) (string, []string, error) {
 
 // commit writes the agent with a line of its own and commits it.
 func (d *demo) commit(ctx context.Context, tools, message string) (revision string, err error) {
-	source, err := demoFiles.ReadFile("demo/agent.go.txt")
-	if err != nil {
-		return "", err
-	}
-	text := strings.Replace(string(source), `var tools = []string{"clock"}`, tools, 1)
+	text := strings.Replace(d.source, `var tools = []string{"clock"}`, tools, 1)
 	if err := os.WriteFile(filepath.Join(d.repo, "support", "main.go"), []byte(text), 0o644); err != nil {
 		return "", err
 	}

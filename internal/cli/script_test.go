@@ -187,7 +187,9 @@ func cmdWorld(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	w := ts.Value(worldKey).(*scriptWorld)
 	ts.Defer(func() { ts.Check(w.cloud.stop()) })
-	w.demo = &demo{app: a, cloud: cloud, repo: filepath.Join(work, "repo"),
+	source, err := smallAgent()
+	ts.Check(err)
+	w.demo = &demo{app: a, cloud: cloud, repo: filepath.Join(work, "repo"), source: source,
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	_, _, err = w.makeRepository(ctx)
 	ts.Check(err)

@@ -13,6 +13,12 @@ import (
 	"github.com/slipway-cd/slipway/internal/trust"
 )
 
+// smallAgent is the source of the agent that worlds deliver.
+func smallAgent() (string, error) {
+	source, err := os.ReadFile("testdata/world/agent.go.txt")
+	return string(source), err
+}
+
 // trustByHand sets a world up as a stack of one's own does, without bootstrap:
 // the policies of testdata/world, which name runtimes by their beginning, so
 // that tests may make them when they like.
