@@ -30,8 +30,9 @@ type Environment struct {
 	DeployRole string
 	// MakeExecutionRole has the execution role made where it is missing.
 	MakeExecutionRole bool
-	// Pullers are roles of other accounts that promote from the repositories.
-	Pullers []string
+	// Pullers are roles of other accounts that promote from a repository, by
+	// its name. Environments that share it share them.
+	Pullers map[string][]string
 	// Owner is the value of Tag: owner/repository environment.
 	Owner string
 }
@@ -267,8 +268,16 @@ func (a Account) deployRole(ctx context.Context, e Environment) ([]Step, error) 
 	return a.settle(s, have.Tags, func(ctx context.Context) error { return a.Roles.UpdateRole(ctx, want) })
 }
 
-// fits compares the documents with IAM's limits, before anything is written.
+// nameLimit is the longest name of a role (IAM API: CreateRole, RoleName).
+const nameLimit = 64
+
+// fits compares the role with IAM's limits, before anything is written.
 func fits(e Environment, r trust.Role) error {
+	if len(r.Name) > nameLimit {
+		return &delivery.Error{Kind: delivery.KindConfig, Op: "planning role " + r.Name,
+			Err:   fmt.Errorf("its name has %d characters; IAM takes %d", len(r.Name), nameLimit),
+			Hints: []string{"name it in slipway.yaml: deploy_role of " + e.Environment()}}
+	}
 	for _, d := range []struct {
 		what  string
 		size  int

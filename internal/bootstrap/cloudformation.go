@@ -67,8 +67,8 @@ func (e Environment) repositoryResource(name string) map[string]any {
 		"ImageTagMutabilityExclusionFilters": []any{map[string]string{"ImageTagMutabilityExclusionFilterType": "WILDCARD", "ImageTagMutabilityExclusionFilterValue": "latest"}},
 		"ImageScanningConfiguration":         map[string]bool{"ScanOnPush": true},
 		"LifecyclePolicy":                    map[string]string{"LifecyclePolicyText": lifecycle}, "Tags": e.tagResources()}
-	if len(e.Pullers) > 0 {
-		properties["RepositoryPolicyText"] = raw(trust.RepositoryPolicy(e.Pullers))
+	if pullers := e.Pullers[name]; len(pullers) > 0 {
+		properties["RepositoryPolicyText"] = raw(trust.RepositoryPolicy(pullers))
 	}
 	return map[string]any{"Type": "AWS::ECR::Repository", "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", "Properties": properties}
 }

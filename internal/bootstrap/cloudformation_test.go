@@ -15,7 +15,7 @@ import (
 // ones that the plan writes, and cfn-lint takes it.
 func TestTemplate(t *testing.T) {
 	e := wanted()
-	e.Pullers = []string{"arn:aws:iam::444455556666:role/deploy-prd"}
+	e.Pullers = map[string][]string{"agent/runtime": {"arn:aws:iam::444455556666:role/deploy-prd"}}
 	text, err := Template(e)
 	if err != nil {
 		t.Fatal(err)

@@ -287,6 +287,20 @@ func TestTooManyAgents(t *testing.T) {
 	}
 }
 
+// TestLongNames: a role that IAM would refuse is told before anything is
+// written.
+func TestLongNames(t *testing.T) {
+	f, e := made(t), wanted()
+	e.DeployRole = "arn:aws:iam::111122223333:role/" + strings.Repeat("r", 65)
+	if _, err := f.account().Plan(t.Context(), e); delivery.KindOf(err) != delivery.KindConfig || !strings.Contains(fmt.Sprint(err), "65 characters; IAM takes 64") {
+		t.Error(err)
+	}
+	e.DeployRole = "arn:aws:iam::111122223333:role/" + strings.Repeat("r", 64)
+	if _, err := f.account().Plan(t.Context(), e); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRepositoryPolicy: our statement comes and goes, others stay.
 func TestRepositoryPolicy(t *testing.T) {
 	theirs := `{"Version":"2012-10-17","Statement":[{"Sid":"Scanner","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::999900001111:root"},"Action":"ecr:BatchGetImage"}]}`
@@ -295,7 +309,7 @@ func TestRepositoryPolicy(t *testing.T) {
 	r.Policy = []byte(theirs)
 	f.repositories["agent/runtime"] = r
 	e := wanted()
-	e.Pullers = []string{"arn:aws:iam::444455556666:role/deploy-prd"}
+	e.Pullers = map[string][]string{"agent/runtime": {"arn:aws:iam::444455556666:role/deploy-prd"}}
 	bring := func() string {
 		t.Helper()
 		steps, err := f.account().Plan(t.Context(), e)

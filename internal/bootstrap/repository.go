@@ -63,8 +63,8 @@ func (a Account) repository(ctx context.Context, e Environment, name string) ([]
 	s := Step{ID: "repository", Resource: name, Action: Keep}
 	want := Repository{Name: name, Mutability: "IMMUTABLE_WITH_EXCLUSION", Exclusions: []string{"latest"}, ScanOnPush: true,
 		Lifecycle: lifecycle, Tags: map[string]string{Tag: e.Owner}}
-	if len(e.Pullers) > 0 {
-		want.Policy = trust.RepositoryPolicy(e.Pullers).JSON()
+	if pullers := e.Pullers[name]; len(pullers) > 0 {
+		want.Policy = trust.RepositoryPolicy(pullers).JSON()
 	}
 	have, err := a.Repositories.State(ctx, name)
 	if errors.Is(err, delivery.ErrNotFound) {

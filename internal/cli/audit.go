@@ -218,11 +218,8 @@ func tally(findings []trust.Finding) string {
 				n++
 			}
 		}
-		switch {
-		case n == 1:
-			parts = append(parts, "1 "+string(severity))
-		case n > 1:
-			parts = append(parts, fmt.Sprintf("%d %ss", n, severity))
+		if n > 0 {
+			parts = append(parts, plural(n, string(severity)))
 		}
 	}
 	if parts == nil {

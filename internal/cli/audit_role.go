@@ -85,7 +85,7 @@ func (a *app) reader(ctx context.Context, file *config.File, environment string)
 	if environment == "" {
 		environment = file.Environments()[0].Name
 	}
-	p, err := a.pick(file, selection{environment: environment, login: true, look: true})
+	p, err := a.pick(file, selection{agent: file.Agents()[0].Name, environment: environment, login: true, look: true})
 	if err != nil {
 		return nil, err
 	}

@@ -142,6 +142,7 @@ func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
 			refused = append(refused, a.explained(s.projects[0], err))
 		}
 	}
+	share(setups)
 	a.showPlan(setups, f)
 	if err := refusal(refused); err != nil {
 		return err
@@ -150,6 +151,26 @@ func (a *app) bootstrap(ctx context.Context, f bootstrapFlags) error {
 		return a.bootstrapDone(setups, planned)
 	}
 	return a.applySetups(ctx, file, setups, f)
+}
+
+// share leaves what several environments need to the first of them: the
+// account's provider and service roles, and a repository that they share.
+func share(setups []*setup) {
+	first := map[string]string{}
+	for _, s := range setups {
+		for i, step := range s.steps {
+			if step.Side != bootstrap.AWS || !step.Pending() {
+				continue
+			}
+			key := s.wanted.Account + " " + s.wanted.Region + " " + step.ID + " " + step.Resource
+			if name := first[key]; name != "" {
+				s.steps[i] = bootstrap.Step{ID: step.ID, Environment: step.Environment, Side: step.Side, Resource: step.Resource,
+					Action: bootstrap.Keep, Notes: []string{"as above: " + name + " shares it"}}
+				continue
+			}
+			first[key] = s.name
+		}
+	}
 }
 
 // template prints one environment as a CloudFormation template.
@@ -191,12 +212,37 @@ func (a *app) setups(ctx context.Context, file *config.File, f bootstrapFlags, c
 	var all []*setup
 	for _, name := range names {
 		s, err := a.setup(ctx, file, name, f, client)
+		if delivery.KindOf(err) == delivery.KindAccount && f.environment == "" {
+			err = &delivery.Error{Kind: delivery.KindAccount, Err: err,
+				Hints: []string{"environments of several accounts: give each its profile in slipway.yaml, or set one up at a time with --env"}}
+		}
 		if err != nil {
+			return nil, err
+		}
+		if err := apart(all, s, f); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// apart refuses roles that environments would share: one would undo what the
+// other needs.
+func apart(all []*setup, s *setup, f bootstrapFlags) error {
+	shared := func(role, what, why, variable string) error {
+		return &delivery.Error{Kind: delivery.KindUsage, Op: "planning " + s.name, Err: fmt.Errorf("%s is the %s too: %s", role, what, why),
+			Hints: []string{"name one for each environment in slipway.yaml; " + variable + " is of one environment: unset it, or name that one with --env"}}
+	}
+	for _, other := range all {
+		if role := s.wanted.DeployRole; role == other.wanted.DeployRole {
+			return shared(role, "deploy role of "+other.name, "jobs of one would be let into the other", config.EnvDeployRole)
+		}
+		if role := s.wanted.ExecutionRole; f.executionRole && role == other.wanted.ExecutionRole {
+			return shared(role, "execution role of "+other.name, "what --execution-role makes is for the agents of one environment", config.EnvExecutionRole)
+		}
+	}
+	return nil
 }
 
 func (a *app) setup(ctx context.Context, file *config.File, name string, f bootstrapFlags, client *github.Client) (*setup, error) {
@@ -246,7 +292,7 @@ func (a *app) wanted(ctx context.Context, file *config.File, s *setup, f bootstr
 	if e.DeployRole, err = deployRole(file, e.Deployment, a.Getenv); err != nil {
 		return e, err
 	}
-	e.Pullers = pullers(file, p)
+	e.Pullers = pullers(file, s.projects)
 	if e.ExecutionRole == "" {
 		return e, &delivery.Error{Kind: delivery.KindConfig, Op: "planning " + s.name, Err: errors.New("no execution role is named"),
 			Hints: []string{"set environments." + s.name + ".execution_role in slipway.yaml, or EXECUTION_ROLE_ARN"}}
@@ -277,12 +323,23 @@ func (a *app) pullFrom(file *config.File, p *project) ([]string, error) {
 	return []string{"arn:" + trust.Partition(f.Region) + ":ecr:" + f.Region + ":" + f.Account + ":repository/" + f.Repository}, nil
 }
 
-// pullers are the deploy roles of other accounts that promote from here.
-func pullers(file *config.File, p *project) []string {
-	var roles []string
-	for _, e := range file.Environments() {
-		if e.After == p.env.Name && e.Account != p.env.Account {
-			roles = append(roles, roleOf(file, e, cmp.Or(e.Region, p.target.Region)))
+// pullers are the deploy roles of other accounts that promote from the
+// repositories of an environment, by repository: also those that promote from
+// another environment which keeps its images there.
+func pullers(file *config.File, projects []*project) map[string][]string {
+	roles := map[string][]string{}
+	for _, p := range projects {
+		t := p.target
+		for _, e := range file.Environments() {
+			from, err := file.Environment(e.After)
+			if err != nil || e.Account == t.Account || from.Account != t.Account || cmp.Or(from.Region, file.Region, t.Region) != t.Region ||
+				p.agent.RepositoryIn(from.Name) != t.Repository {
+				continue
+			}
+			role := roleOf(file, e, cmp.Or(e.Region, file.Region, t.Region))
+			if !slices.Contains(roles[t.Repository], role) {
+				roles[t.Repository] = append(roles[t.Repository], role)
+			}
 		}
 	}
 	return roles
@@ -455,8 +512,11 @@ func failedSetup(s *setup, err error) error {
 	if errors.Is(err, context.Canceled) {
 		kind = delivery.KindInterrupted
 	}
-	return &delivery.Error{Kind: kind, Op: "setting up " + s.name, Err: err,
-		Hints: []string{fmt.Sprintf("%d steps of %s were carried out and stay; the same command goes on from there", len(s.applied), s.name)}}
+	failure := &delivery.Error{Kind: kind, Op: "setting up " + s.name, Err: err, Hints: []string{"the same command goes on from there"}}
+	if n := len(s.applied); n > 0 {
+		failure.Hints = []string{fmt.Sprintf("%s of %s carried out, and stay; the same command goes on from there", plural(n, "step"), s.name)}
+	}
+	return failure
 }
 
 func (a *app) applySetup(ctx context.Context, file *config.File, s *setup, f bootstrapFlags) error {

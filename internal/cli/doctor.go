@@ -187,7 +187,7 @@ func (a *app) patient(ctx context.Context, p *project, offline bool) (doctor.Doc
 
 // doctorProject is what slipway.yaml and the environment's variables say.
 func (a *app) doctorProject(p *project) (doctor.Project, error) {
-	role, err := p.file.DeployRole(p.target.Environment, a.Getenv)
+	role, err := a.doctorRole(p)
 	if err != nil {
 		return doctor.Project{}, err
 	}
@@ -210,6 +210,15 @@ func (a *app) doctorProject(p *project) (doctor.Project, error) {
 		project.Dockerfile = p.agent.Build.Dockerfile
 	}
 	return project, nil
+}
+
+// doctorRole is the role that the environment's jobs assume. A job has to be
+// told; elsewhere it is the one that bootstrap makes where nothing names another.
+func (a *app) doctorRole(p *project) (string, error) {
+	if a.ci() {
+		return p.file.DeployRole(p.target.Environment, a.Getenv)
+	}
+	return deployRole(p.file, deployment(p), a.Getenv)
 }
 
 // siblings are the runtime-id parameters of the agent's other environments
@@ -280,12 +289,6 @@ func (d doctorDocument) sum() string {
 	}
 	for _, c := range d.Checks {
 		counts[string(c.Status)]++
-	}
-	plural := func(n int, noun string) string {
-		if n == 1 {
-			return "1 " + noun
-		}
-		return fmt.Sprintf("%d %ss", n, noun)
 	}
 	found := "nothing found"
 	if len(d.Findings) > 0 {

@@ -393,3 +393,11 @@ func until[T any](ctx context.Context, read func() (T, error)) (T, error) {
 		return none, context.Cause(ctx)
 	}
 }
+
+// plural is a number of things: 1 step, 2 steps.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

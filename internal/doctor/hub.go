@@ -69,7 +69,7 @@ func hubEnvironment(ctx context.Context, x *examination) (string, error) {
 	if x.Project.Branch != "" {
 		x.branches(e)
 	}
-	return fmt.Sprintf("%d reviewers", len(e.Reviewers)), nil
+	return count(len(e.Reviewers), "reviewer"), nil
 }
 
 // withoutHub is the reason for skipping where the repository itself can't be
@@ -160,5 +160,5 @@ func hubVariables(ctx context.Context, x *examination) (string, error) {
 				"correct one of the two: in a job the variable wins").on(name)
 		}
 	}
-	return fmt.Sprintf("%d variables", len(variables)), nil
+	return count(len(variables), "variable"), nil
 }

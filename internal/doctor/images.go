@@ -92,7 +92,7 @@ func lifecycle(ctx context.Context, x *examination) (string, error) {
 				fmt.Sprintf("keep %d images or more, or let the rule count untagged images alone: slipway bootstrap writes such a policy", keptImages)).on(x.arn("ecr", "repository/"+name))
 		}
 	}
-	return fmt.Sprintf("%d rules", len(rules)), nil
+	return count(len(rules), "rule"), nil
 }
 
 func lifecycleRules(text string) ([]lifecycleRule, error) {

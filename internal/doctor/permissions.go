@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,6 +157,9 @@ func passRole(ctx context.Context, x *examination) (string, error) {
 	role, err := x.existing(ctx)
 	if err != nil {
 		return "", err
+	}
+	if _, err := x.id(ctx); errors.Is(err, delivery.ErrNotFound) {
+		return "", skipped("no runtime is known") // the role gets it with the runtime
 	}
 	execution, err := x.executionARN(ctx)
 	if err != nil {

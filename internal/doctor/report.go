@@ -99,12 +99,16 @@ func summary(findings []Finding) string {
 	var parts []string
 	for _, s := range []Severity{Error, Warning, Note} {
 		if n := counts[s]; n > 0 {
-			plural := "s"
-			if n == 1 {
-				plural = ""
-			}
-			parts = append(parts, fmt.Sprintf("%d %s%s", n, s, plural))
+			parts = append(parts, count(n, string(s)))
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// count names a number of things.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

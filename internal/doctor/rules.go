@@ -89,7 +89,7 @@ func imageRules() []Rule {
 
 func runtimeRules() []Rule {
 	return []Rule{
-		{"doctor/runtime-id-missing", Error, "no runtime is registered for the agent in the environment", "an administrator runs slipway deploy --create once"},
+		{"doctor/runtime-id-missing", Error, "no runtime is registered for the agent in the environment", "an administrator runs slipway bootstrap --create once"},
 		{"doctor/runtime-id-malformed", Error, "the parameter runtime-id holds no runtime id", "write the runtime's id to the parameter"},
 		{"doctor/shared-runtime", Error, "two environments have one runtime", "give each environment a runtime of its own: slipway deploy --create"},
 		{"doctor/runtime-missing", Error, "the runtime is gone", "delete the parameter and run slipway deploy --create, or write the new id"},

@@ -64,7 +64,7 @@ func runtimeID(ctx context.Context, x *examination) (string, error) {
 	switch {
 	case errors.Is(err, delivery.ErrNotFound):
 		x.finding("doctor/runtime-id-missing", "there is no parameter "+name+": no runtime is registered",
-			"an administrator runs slipway deploy --create --env "+x.Target.Environment+" once; one that exists is registered by writing its id there").on(name)
+			"an administrator runs slipway bootstrap --create --env "+x.Target.Environment+" once; one that exists is registered by writing its id there").on(name)
 		return "", nil
 	case errors.As(err, &bad):
 		x.finding("doctor/runtime-id-malformed", "the parameter "+name+" holds "+bad.Error(),

@@ -132,11 +132,6 @@ func checkPermissions(policy trust.Policy) error {
 		case s.Resources == nil && s.NotResources == nil:
 			return malformed("Policy statement must contain resources.")
 		}
-		for _, action := range slices.Concat(s.Actions, s.NotActions) {
-			if action != "*" && !strings.Contains(action, ":") {
-				return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
-			}
-		}
 		for _, resource := range slices.Concat(s.Resources, s.NotResources) {
 			if resource != "*" && (!strings.HasPrefix(resource, "arn:") || strings.Count(resource, ":") < 5) {
 				return malformed(`Resource %s must be in ARN format or "*".`, resource)

@@ -224,15 +224,21 @@ func (d Deployment) ExecutionPolicy() Policy {
 }
 
 // RepositoryPolicy lets roles of other accounts pull from a repository, and no
-// more (ECR user guide: private repository policies). Of nobody it has no
-// statement: such a repository needs no policy.
+// more (ECR user guide: private repository policies). ECR refuses a principal
+// that does not exist, and one that is made anew is another: so the principals
+// are the accounts, and a condition holds them to the roles. Of nobody it has
+// no statement: such a repository needs no policy.
 func RepositoryPolicy(pullers []string) Policy {
 	if len(pullers) == 0 {
 		return policy()
 	}
-	s := Statement{Sid: "PullFromOtherAccounts", Effect: Allow, Actions: []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}}
+	s := Statement{Sid: "PullFromOtherAccounts", Effect: Allow, Actions: []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+		Conditions: []Condition{{"ArnEquals", "aws:PrincipalArn", pullers}}}
 	for _, role := range pullers {
-		s.Principals = append(s.Principals, Principal{AWS, role})
+		account, _, _ := strings.Cut(role, ":role/")
+		if p := (Principal{AWS, account + ":root"}); !slices.Contains(s.Principals, p) {
+			s.Principals = append(s.Principals, p)
+		}
 	}
 	return policy(s)
 }
