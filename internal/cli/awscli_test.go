@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,45 +120,6 @@ func TestAWSCLI(t *testing.T) {
 		c.refused("SignatureDoesNotMatch", "sts", "get-caller-identity")
 		c.refused("InvalidSignatureException", "ssm", "get-parameter", "--name", "/x")
 	})
-}
-
-// newTestWorld is a cloud with the demo's repository and trust.
-func newTestWorld(t *testing.T) *demo {
-	t.Helper()
-	d := newBareWorld(t)
-	if err := d.trustByHand(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// newBareWorld is a cloud with the demo's repository, and nothing in its
-// accounts.
-func newBareWorld(t *testing.T) *demo {
-	t.Helper()
-	needs.Program(t, "git")
-	dir := t.TempDir()
-	slipway := linkProgram(t, dir)
-	a := &app{System: System{Env: os.Environ(), Dir: dir, Executable: slipway, Out: io.Discard, Err: io.Discard}, output: "json"}
-	a.ui = newUI(a)
-	cloud, err := a.startCloud(t.Context(), filepath.Join(dir, "cloud"), "127.0.0.1:0", 100*time.Millisecond, func(line string) { t.Log(line) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cloud.stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	source, err := smallAgent()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), source: source, api: &control{base: cloud.address, token: cloud.ControlToken()}}
-	if _, _, err := d.makeRepository(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return d
 }
 
 // arm64Image pushes an image that a microVM takes, whatever runs here.

@@ -162,7 +162,7 @@ func readyKnocks() []knock {
 	return []knock{
 		{"ready", "UPDATE_FAILED", opUpdate + " --stuck UPDATE_FAILED --message 'no capacity left'" + once, 1, "UPDATE_FAILED: no capacity left|still serves", knockExtra{surplus: 1}},
 		{"ready", "image deleted", opGet + hang + after + once, 1, "UPDATE_FAILED|could not be pulled|still serves", knockExtra{meanwhile: deleteImage, surplus: 1}},
-		{"ready", "stuck UPDATING", opUpdate + " --stuck UPDATING", 6, "waited 2s for runtime supportAgent_dev-|to be READY; last seen: UPDATING", knockExtra{}},
+		{"ready", "stuck UPDATING", opUpdate + " --stuck UPDATING", 6, "waited 3s for runtime supportAgent_dev-|to be READY; last seen: UPDATING", knockExtra{}},
 		{"ready", "unknown status", opUpdate + " --stuck REBALANCING", 6, "last seen: REBALANCING", knockExtra{}},
 		{"ready", "DELETING", opUpdate + " --stuck DELETING", 6, "the runtime is being deleted", knockExtra{}},
 		{"ready", "throttled once", opGet + throttled + after + once, 0, "", knockExtra{}},
@@ -211,7 +211,7 @@ func endpointKnocks() []knock {
 		{"endpoint", "move truncated once", opMove + truncated + once, 0, "", live(knockExtra{})},
 		{"endpoint", "move conflicts once", opMove + " --error ConflictException" + once, 0, "", live(knockExtra{})},
 		{"endpoint", "credentials expired once", opMove + expired + once, 0, "", live(knockExtra{})},
-		{"endpoint", "stuck UPDATING", opMove + " --stuck UPDATING", 6, "waited 2s for endpoint live to serve version|last seen: UPDATING", live(knockExtra{})},
+		{"endpoint", "stuck UPDATING", opMove + " --stuck UPDATING", 6, "waited 3s for endpoint live to serve version|last seen: UPDATING", live(knockExtra{})},
 		{"endpoint", "UPDATE_FAILED", opMove + " --stuck UPDATE_FAILED --message 'no capacity left'" + once, 4, "no capacity left|serves version", live(knockExtra{})},
 		{"endpoint", "probe 5xx, then the way back works", opInvoke + failing + " --resource live --times 4", 4, "verify could not be measured", live(knockExtra{})},
 		{"endpoint", "probe 5xx forever", opInvoke + failing + " --resource live", 6, "verify could not be measured", live(knockExtra{})},

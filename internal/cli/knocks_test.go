@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/ecr"
 	"github.com/slipway-cd/slipway/internal/registry"
+	"github.com/slipway-cd/slipway/internal/sim"
 )
 
 // knock is a cell of the fault matrix (security: section 7): what befalls a
@@ -57,9 +59,9 @@ type knockExtra struct {
 	surplus int
 }
 
-// knockWorlds is how many cells run at once, each in a world of its own: they
-// mostly wait.
-const knockWorlds = 10
+// knockWorlds is how many cells run at once, each in a world of its own. They
+// mostly wait; with more of them two cores don't keep the cells' deadlines.
+const knockWorlds = 8
 
 // TestKnocks lets every bad day befall every stage of a deploy by the real
 // program: the exit code is true, the words say what failed and what serves,
@@ -85,7 +87,7 @@ func TestKnocks(t *testing.T) {
 
 // fill runs cells until there are none left.
 func (k *knockTable) fill(t *testing.T, live bool, queue <-chan knock) {
-	w := newKnockWorld(t, live)
+	w := knockWorldOn(t, servedWorld(t), live)
 	for {
 		select {
 		case cell := <-queue:
@@ -146,13 +148,22 @@ type knockWorld struct {
 	commits    int
 }
 
+// newKnockWorld is one whose cloud is in the test's own process.
 func newKnockWorld(t *testing.T, live bool) *knockWorld {
+	t.Helper()
+	return knockWorldOn(t, newBareWorld(t), live)
+}
+
+func knockWorldOn(t *testing.T, d *demo, live bool) *knockWorld {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("SKIPPED: agents run on Linux")
 	}
-	w := &knockWorld{demo: newTestWorld(t), live: live}
-	settings := "    timeouts: {ready: 2s, verify: 30s}\n"
+	if err := d.trustByHand(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &knockWorld{demo: d, live: live}
+	settings := "    timeouts: {ready: 3s, verify: 30s}\n"
 	if live {
 		settings += "    endpoint: live\n"
 	}
@@ -456,11 +467,21 @@ func (w *knockWorld) meanwhile(t *testing.T, k knock, cmd *exec.Cmd) time.Time {
 	return at
 }
 
+// faults are those that are set.
+func (w *knockWorld) faults(t *testing.T) []sim.Fault {
+	t.Helper()
+	var answer struct{ Faults []sim.Fault }
+	if err := w.api.call(t.Context(), http.MethodGet, "faults", nil, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Faults
+}
+
 // awaitHit waits until the first fault has befallen a call.
 func (w *knockWorld) awaitHit(t *testing.T) {
 	t.Helper()
 	for range 6000 {
-		if f := w.cloud.Faults(); len(f) > 0 && f[0].Hits > 0 {
+		if f := w.faults(t); len(f) > 0 && f[0].Hits > 0 {
 			return
 		}
 		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
@@ -472,12 +493,12 @@ func (w *knockWorld) awaitHit(t *testing.T) {
 // else the cell shows nothing.
 func (w *knockWorld) clear(t *testing.T, all bool) {
 	t.Helper()
-	for _, f := range w.cloud.Faults() {
+	for _, f := range w.faults(t) {
 		if all && f.Hits == 0 {
 			t.Errorf("nothing was befallen by %s", faultLine(f))
 		}
 	}
-	if err := w.cloud.ClearFault(""); err != nil {
+	if err := w.api.call(t.Context(), http.MethodDelete, "faults?id=", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 }

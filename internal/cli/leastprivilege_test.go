@@ -147,7 +147,7 @@ func newPrivilegeWorld(t *testing.T) *privilegeWorld {
 // bootstrappedWorld is a cloud with nothing in it but what bootstrap makes.
 func bootstrappedWorld(t *testing.T) *knockWorld {
 	t.Helper()
-	w := &knockWorld{demo: newBareWorld(t), live: true}
+	w := &knockWorld{demo: servedWorld(t), live: true}
 	w.append(t, "    endpoint: live\n    timeouts: {ready: 5s, verify: 30s}\n")
 	for _, args := range [][]string{{"--execution-role"}, {"--create"}} {
 		if _, err := w.bootstrap(t.Context(), args...); err != nil {

@@ -1,17 +1,114 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
 
 	"github.com/slipway-cd/slipway/internal/awsauth"
 	"github.com/slipway-cd/slipway/internal/bootstrap"
 	"github.com/slipway-cd/slipway/internal/ecr"
 	"github.com/slipway-cd/slipway/internal/github"
 	"github.com/slipway-cd/slipway/internal/iam"
+	"github.com/slipway-cd/slipway/internal/needs"
+	"github.com/slipway-cd/slipway/internal/sim"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
+
+// newTestWorld is a cloud with the demo's repository and trust.
+func newTestWorld(t *testing.T) *demo {
+	t.Helper()
+	d := newBareWorld(t)
+	if err := d.trustByHand(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// newBareWorld is a cloud with the demo's repository, and nothing in its
+// accounts.
+func newBareWorld(t *testing.T) *demo {
+	t.Helper()
+	needs.Program(t, "git")
+	dir := t.TempDir()
+	a := worldApp(t, dir)
+	cloud, err := a.startCloud(t.Context(), filepath.Join(dir, "cloud"), "127.0.0.1:0", 100*time.Millisecond, func(line string) { t.Log(line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cloud.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return worldOn(t, &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo")})
+}
+
+// servedWorld is one whose cloud is the program's own, in a process of its
+// own: without the race detector it takes half the time, and the tests of the
+// fault matrix make dozens of them.
+func servedWorld(t *testing.T) *demo {
+	t.Helper()
+	needs.Program(t, "git")
+	dir := t.TempDir()
+	a := worldApp(t, dir)
+	cloud := &runningCloud{Cloud: &sim.Cloud{Dir: filepath.Join(dir, "cloud")}}
+	cmd := exec.Command(a.Executable, "local", "up", "--listen", "127.0.0.1:0", "--state", cloud.Dir, "--settle", "100ms")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+		if err != nil {
+			t.Errorf("the cloud: %v\n%s", err, stderr.String())
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the cloud does not start: %v\n%s", err, stderr.String())
+	}
+	cloud.address = strings.TrimSpace(line)
+	return worldOn(t, &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo")})
+}
+
+// worldApp is the program, as a world in dir has it.
+func worldApp(t *testing.T, dir string) *app {
+	t.Helper()
+	a := &app{System: System{Env: os.Environ(), Dir: dir, Executable: linkProgram(t, dir), Out: io.Discard, Err: io.Discard}, output: "json"}
+	a.ui = newUI(a)
+	return a
+}
+
+// worldOn makes the demo's repository on a cloud.
+func worldOn(t *testing.T, d *demo) *demo {
+	t.Helper()
+	var err error
+	if d.source, err = smallAgent(); err != nil {
+		t.Fatal(err)
+	}
+	if d.api, err = dial(t.Context(), d.cloud.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.makeRepository(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
 
 // smallAgent is the source of the agent that worlds deliver.
 func smallAgent() (string, error) {
