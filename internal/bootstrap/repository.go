@@ -84,6 +84,9 @@ func (a Account) repository(ctx context.Context, e Environment, name string) ([]
 	if want.Policy, err = merged(have.Policy, want.Policy); err != nil {
 		return nil, err
 	}
+	if len(documentChanges("policy", have.Policy, want.Policy)) == 0 {
+		want.Policy = have.Policy // ECR has only printed it anew
+	}
 	s.Changes = want.changes(have)
 	return a.settle(s, have.Tags, func(ctx context.Context) error { return a.Repositories.Bring(ctx, have, want) })
 }
