@@ -84,7 +84,7 @@ type Account struct {
 }
 
 // Plan reads the account and returns the steps of an environment, in the order
-// in which they have to be carried out. It writes nothing. A *Foreign in the
+// in which they have to be carried out. It writes nothing. A *ForeignError in the
 // error is something in the way.
 func (a Account) Plan(ctx context.Context, e Environment) ([]Step, error) {
 	var steps []Step
@@ -93,7 +93,7 @@ func (a Account) Plan(ctx context.Context, e Environment) ([]Step, error) {
 		a.provider, a.boundary, a.serviceRoles, a.executionRole, a.repositories, a.deployRole,
 	} {
 		more, err := plan(ctx, e)
-		var foreign *Foreign
+		var foreign *ForeignError
 		if err != nil && !errors.As(err, &foreign) {
 			return nil, err
 		}
@@ -174,7 +174,7 @@ func (a Account) boundary(ctx context.Context, e Environment) ([]Step, error) {
 }
 
 // settle makes an update of a step that has changes: of what is ours; of what
-// is another's where the caller adopts it. Else it is a *Foreign.
+// is another's where the caller adopts it. Else it is a *ForeignError.
 func (a Account) settle(s Step, tags map[string]string, apply func(context.Context) error) ([]Step, error) {
 	_, ours := tags[Tag]
 	switch {
@@ -186,7 +186,7 @@ func (a Account) settle(s Step, tags map[string]string, apply func(context.Conte
 		s.Action, s.Apply = Adopt, apply
 	default:
 		s.Action = Adopt
-		return []Step{s}, &Foreign{s}
+		return []Step{s}, &ForeignError{s}
 	}
 	return []Step{s}, nil
 }

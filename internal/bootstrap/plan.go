@@ -72,13 +72,13 @@ func Apply(ctx context.Context, steps []Step, after func(Step)) error {
 	return nil
 }
 
-// Foreign is something of the right name that somebody else made and that
+// ForeignError is something of the right name that somebody else made and that
 // differs from what is needed.
-type Foreign struct { //nolint:errname // it is a step first: what is in the way
+type ForeignError struct {
 	Step Step
 }
 
 // Error names what is in the way.
-func (f *Foreign) Error() string {
+func (f *ForeignError) Error() string {
 	return fmt.Sprintf("%s exists, was not made by slipway bootstrap, and differs: %s", f.Step.Resource, f.Step.Changes[0].Field)
 }

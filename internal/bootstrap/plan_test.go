@@ -171,7 +171,7 @@ func TestAnothersThings(t *testing.T) {
 				f.repositories["agent/runtime"] = r
 			}
 			steps, err := f.account().Plan(t.Context(), wanted())
-			var foreign *Foreign
+			var foreign *ForeignError
 			if !errors.As(err, &foreign) || foreign.Step.ID != c.id || len(pendingOf(steps)) > 0 {
 				t.Fatalf("%v, %v", pendingOf(steps), err)
 			}

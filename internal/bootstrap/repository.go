@@ -47,7 +47,7 @@ func (a Account) repositories(ctx context.Context, e Environment) ([]Step, error
 		}
 		seen = append(seen, agent.Repository)
 		more, err := a.repository(ctx, e, agent.Repository)
-		var foreign *Foreign
+		var foreign *ForeignError
 		if err != nil && !errors.As(err, &foreign) {
 			return nil, err
 		}

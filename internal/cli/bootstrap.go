@@ -190,7 +190,7 @@ func (a *app) template(ctx context.Context, setups []*setup) error {
 // refusal says what is in the way, with the way out.
 func refusal(errs []error) error {
 	err := errors.Join(errs...)
-	var foreign *bootstrap.Foreign
+	var foreign *bootstrap.ForeignError
 	if !errors.As(err, &foreign) {
 		return err
 	}

@@ -89,29 +89,58 @@ func (v githubVariable) view() map[string]any {
 	return map[string]any{"name": v.Name, "value": v.Value, "created_at": v.Created.Format(time.RFC3339), "updated_at": v.Updated.Format(time.RFC3339)}
 }
 
-func listVariables(k *githubCall) (int, any, error) {
+// setting is a variable or a secret, as GitHub shows it.
+type setting interface{ view() map[string]any }
+
+// listed answers all of them, by name, in pages of most.
+func listed[T setting](k *githubCall, of func(githubSettings) map[string]T, what string, most int) (int, any, error) {
 	s, err := k.settings()
 	if err != nil {
 		return 0, nil, err
 	}
 	all := []map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(s.Variables)) {
-		all = append(all, s.Variables[name].view())
+	for _, name := range slices.Sorted(maps.Keys(of(s))) {
+		all = append(all, of(s)[name].view())
 	}
-	return http.StatusOK, paged(k, all, mostVariablePage, counted("variables")), nil
+	return http.StatusOK, paged(k, all, most, counted(what)), nil
 }
 
-func getVariable(k *githubCall) (int, any, error) {
+// shown answers the one that a call names by a path parameter.
+func shown[T setting](k *githubCall, of func(githubSettings) map[string]T, parameter string) (int, any, error) {
 	s, err := k.settings()
 	if err != nil {
 		return 0, nil, err
 	}
-	v, ok := s.Variables[strings.ToUpper(k.names["name"])]
+	one, ok := of(s)[strings.ToUpper(k.names[parameter])]
 	if !ok {
 		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
 	}
-	return http.StatusOK, v.view(), nil
+	return http.StatusOK, one.view(), nil
 }
+
+// dropped deletes the one that a call names by a path parameter.
+func dropped[T setting](k *githubCall, of func(githubSettings) map[string]T, parameter string) (int, any, error) {
+	return http.StatusNoContent, nil, k.changeSettings(func(s *githubSettings) error {
+		name := strings.ToUpper(k.names[parameter])
+		if _, ok := of(*s)[name]; !ok {
+			return githubFault(http.StatusNotFound, "Not Found")
+		}
+		delete(of(*s), name)
+		return nil
+	})
+}
+
+func variables(s githubSettings) map[string]githubVariable { return s.Variables }
+func secrets(s githubSettings) map[string]githubSecret     { return s.Secrets }
+
+func listVariables(k *githubCall) (int, any, error) {
+	return listed(k, variables, "variables", mostVariablePage)
+}
+func getVariable(k *githubCall) (int, any, error)    { return shown(k, variables, "name") }
+func deleteVariable(k *githubCall) (int, any, error) { return dropped(k, variables, "name") }
+func listSecrets(k *githubCall) (int, any, error)    { return listed(k, secrets, "secrets", mostPerPage) }
+func getSecret(k *githubCall) (int, any, error)      { return shown(k, secrets, "secret_name") }
+func deleteSecret(k *githubCall) (int, any, error)   { return dropped(k, secrets, "secret_name") }
 
 type variableInput struct {
 	Name  string  `json:"name"`
@@ -164,43 +193,8 @@ func updateVariable(k *githubCall) (int, any, error) {
 	})
 }
 
-func deleteVariable(k *githubCall) (int, any, error) {
-	return http.StatusNoContent, nil, k.changeSettings(func(s *githubSettings) error {
-		name := strings.ToUpper(k.names["name"])
-		if _, ok := s.Variables[name]; !ok {
-			return githubFault(http.StatusNotFound, "Not Found")
-		}
-		delete(s.Variables, name)
-		return nil
-	})
-}
-
 func (s githubSecret) view() map[string]any {
 	return map[string]any{"name": s.Name, "created_at": s.Created.Format(time.RFC3339), "updated_at": s.Updated.Format(time.RFC3339)}
-}
-
-func listSecrets(k *githubCall) (int, any, error) {
-	s, err := k.settings()
-	if err != nil {
-		return 0, nil, err
-	}
-	all := []map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		all = append(all, s.Secrets[name].view())
-	}
-	return http.StatusOK, paged(k, all, mostPerPage, counted("secrets")), nil
-}
-
-func getSecret(k *githubCall) (int, any, error) {
-	s, err := k.settings()
-	if err != nil {
-		return 0, nil, err
-	}
-	secret, ok := s.Secrets[strings.ToUpper(k.names["secret_name"])]
-	if !ok {
-		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
-	}
-	return http.StatusOK, secret.view(), nil
 }
 
 // sealKey is the key that secrets are sealed to. Record: github/seal.
@@ -294,15 +288,4 @@ func (s sealKey) open(sealed string) (string, error) {
 		return "", errors.New("is not sealed to the public key")
 	}
 	return string(value), nil
-}
-
-func deleteSecret(k *githubCall) (int, any, error) {
-	return http.StatusNoContent, nil, k.changeSettings(func(s *githubSettings) error {
-		name := strings.ToUpper(k.names["secret_name"])
-		if _, ok := s.Secrets[name]; !ok {
-			return githubFault(http.StatusNotFound, "Not Found")
-		}
-		delete(s.Secrets, name)
-		return nil
-	})
 }
