@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -106,22 +105,9 @@ func upCloud(t *testing.T, dir string) *killedServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	cmd := exec.Command(exe, "local", "up", "--listen", "127.0.0.1:0", "--state", dir, "--settle", "1ms")
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, base, _ := startUp(t, exe, dir, time.Millisecond)
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // where it was not ended before
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the cloud does not start: %v\n%s", err, stderr.String())
-	}
-	s := &killedServer{cmd: cmd, base: strings.TrimSpace(line)}
+	s := &killedServer{cmd: cmd, base: base}
 	c, err := dial(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)

@@ -62,9 +62,24 @@ func servedWorld(t *testing.T) *demo {
 	dir := t.TempDir()
 	a := worldApp(t, dir)
 	cloud := &runningCloud{Cloud: &sim.Cloud{Dir: filepath.Join(dir, "cloud")}}
-	cmd := exec.Command(a.Executable, "local", "up", "--listen", "127.0.0.1:0", "--state", cloud.Dir, "--settle", "100ms")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	cmd, address, stderr := startUp(t, a.Executable, cloud.Dir, 100*time.Millisecond)
+	cloud.address = address
+	t.Cleanup(func() {
+		err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+		if err != nil {
+			t.Errorf("the cloud: %v\n%s", err, stderr.String())
+		}
+	})
+	return worldOn(t, &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo")})
+}
+
+// startUp starts the program's local cloud and waits until it serves; ending it
+// is the caller's.
+func startUp(t *testing.T, exe, dir string, settle time.Duration) (cmd *exec.Cmd, address string, stderr *bytes.Buffer) {
+	t.Helper()
+	stderr = &bytes.Buffer{}
+	cmd = exec.Command(exe, "local", "up", "--listen", "127.0.0.1:0", "--state", dir, "--settle", settle.String())
+	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -72,18 +87,12 @@ func servedWorld(t *testing.T) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
-		if err != nil {
-			t.Errorf("the cloud: %v\n%s", err, stderr.String())
-		}
-	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the cloud does not start: %v\n%s", err, stderr.String())
+		_ = cmd.Process.Kill()
+		t.Fatalf("the cloud does not start: %v, %v\n%s", err, cmd.Wait(), stderr.String())
 	}
-	cloud.address = strings.TrimSpace(line)
-	return worldOn(t, &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo")})
+	return cmd, strings.TrimSpace(line), stderr
 }
 
 // worldApp is the program, as a world in dir has it.

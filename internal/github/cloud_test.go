@@ -3,7 +3,6 @@ package github_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -13,32 +12,10 @@ import (
 )
 
 func TestAJobOnTheLocalCloud(t *testing.T) {
-	c := &sim.Cloud{Dir: t.TempDir()}
-	if err := c.Open(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	server := httptest.NewServer(c)
-	defer server.Close()
+	c, address := served(t)
 	start := func(job string) func(string) string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/_local/jobs", strings.NewReader(job))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+c.ControlToken())
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
 		var vars map[string]string
-		if err := json.NewDecoder(resp.Body).Decode(&vars); err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%d %v", resp.StatusCode, err)
-		}
+		control(t, c, http.MethodPost, address+"/_local/jobs", json.RawMessage(job), &vars)
 		return func(name string) string { return vars[name] }
 	}
 

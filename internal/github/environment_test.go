@@ -17,10 +17,13 @@ import (
 	"github.com/slipway-cd/slipway/internal/sim"
 )
 
-// hosted is a client of the local cloud's GitHub.
-func hosted(t *testing.T, r sim.Repository) *github.Client {
+// served is a local cloud and its address.
+func served(t *testing.T) (*sim.Cloud, string) {
 	t.Helper()
 	cloud := &sim.Cloud{Dir: t.TempDir()}
+	if err := cloud.Open(); err != nil {
+		t.Fatal(err)
+	}
 	srv := httptest.NewServer(cloud)
 	t.Cleanup(func() {
 		srv.Close()
@@ -28,12 +31,16 @@ func hosted(t *testing.T, r sim.Repository) *github.Client {
 			t.Error(err)
 		}
 	})
-	if err := cloud.Open(); err != nil {
-		t.Fatal(err)
-	}
+	return cloud, srv.URL
+}
+
+// hosted is a client of the local cloud's GitHub.
+func hosted(t *testing.T, r sim.Repository) *github.Client {
+	t.Helper()
+	cloud, address := served(t)
 	var env map[string]string
-	control(t, cloud, http.MethodPost, srv.URL+"/_local/repositories", r, nil)
-	control(t, cloud, http.MethodGet, srv.URL+"/_local/env", nil, &env)
+	control(t, cloud, http.MethodPost, address+"/_local/repositories", r, nil)
+	control(t, cloud, http.MethodGet, address+"/_local/env", nil, &env)
 	return &github.Client{Name: r.FullName(), Getenv: func(name string) string { return env[name] }}
 }
 
