@@ -24,10 +24,31 @@ func Part(t testing.TB, part string, there bool) {
 	if there {
 		return
 	}
-	if slices.Contains(strings.Split(os.Getenv(Require), ","), part) {
+	if Required(part) {
 		t.Fatalf("%s is required (%s) and is not here", part, Require)
 	}
 	t.Skipf("SKIPPED: %s is not on this machine", part)
+}
+
+// Required says whether SLIPWAY_REQUIRE names a part.
+func Required(part string) bool {
+	return slices.Contains(strings.Split(os.Getenv(Require), ","), part)
+}
+
+// Sample is every nth case of a test that has too many for go test's ten
+// minutes on a small machine, and says so; all of them where SLIPWAY_REQUIRE
+// names the part.
+func Sample[T any](t testing.TB, part string, n int, cases []T) []T {
+	t.Helper()
+	if Required(part) {
+		return cases
+	}
+	var some []T
+	for i := 0; i < len(cases); i += n {
+		some = append(some, cases[i])
+	}
+	t.Logf("SKIPPED: %d of %d cases: %s=%s runs them all", len(cases)-len(some), len(cases), Require, part)
+	return some
 }
 
 // Program is Part for a program on PATH, which names the part. It returns the
