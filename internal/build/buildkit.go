@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // Buildctl builds a Dockerfile with a buildkitd, near or far, through
@@ -51,7 +52,7 @@ func (b *Buildctl) Build(ctx context.Context, req delivery.BuildRequest) (delive
 func (b *Buildctl) private() error {
 	address := b.Address
 	if address == "" {
-		address = lookup(b.Env, "BUILDKIT_HOST")
+		address = process.Lookup(b.Env, "BUILDKIT_HOST")
 	}
 	return b.unheard(opBuildKit, address, b.TLS != "", "set build.tls in slipway.yaml to a directory with ca.pem, cert.pem and key.pem")
 }

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 const (
@@ -24,27 +23,6 @@ const (
 	// lingering is how long a killed child's pipes may stay open.
 	lingering = 5 * time.Second
 )
-
-// errNoProgram says that a program is not on the offered PATH.
-var errNoProgram = errors.New("not found on PATH")
-
-// find looks a program up on env's PATH: the caller's environment decides, not
-// that of this process.
-func find(env []string, program string) (string, error) {
-	if strings.ContainsRune(program, filepath.Separator) || runtime.GOOS == "windows" {
-		return exec.LookPath(program)
-	}
-	for _, dir := range filepath.SplitList(lookup(env, "PATH")) {
-		if !filepath.IsAbs(dir) {
-			continue // a program in the work tree is no tool
-		}
-		path := filepath.Join(dir, program)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("%s: %w", program, errNoProgram)
-}
 
 // child is a program that runs in a directory with an environment of its own.
 type child struct {
@@ -70,7 +48,7 @@ func (f *failure) Unwrap() error { return f.err }
 // keptOutput of it. When ctx ends, the child and all that it has started are
 // killed, and ctx's error is returned.
 func (c child) run(ctx context.Context) (string, error) {
-	program, err := find(c.env, c.program)
+	program, err := process.Find(c.env, c.program)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +60,7 @@ func (c child) run(ctx context.Context) (string, error) {
 		stderr.longest = longestLine
 	}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	ownGroup(cmd)
+	process.OwnGroup(cmd)
 	err = cmd.Run()
 	stderr.flush()
 	if ctx.Err() != nil {

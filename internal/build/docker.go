@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // Docker builds a Dockerfile with the docker command, with the builders,
@@ -60,8 +61,8 @@ func (d *Docker) Build(ctx context.Context, req delivery.BuildRequest) (delivery
 
 // private looks at DOCKER_HOST, which counts before any context.
 func (d *Docker) private() error {
-	encrypted := lookup(d.Env, "DOCKER_TLS") != "" || lookup(d.Env, "DOCKER_TLS_VERIFY") != ""
-	return d.unheard(opDocker, lookup(d.Env, "DOCKER_HOST"), encrypted,
+	encrypted := process.Lookup(d.Env, "DOCKER_TLS") != "" || process.Lookup(d.Env, "DOCKER_TLS_VERIFY") != ""
+	return d.unheard(opDocker, process.Lookup(d.Env, "DOCKER_HOST"), encrypted,
 		"set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or reach the daemon by ssh://")
 }
 

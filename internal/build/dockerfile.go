@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // Dockerfile is what the engines docker and buildkit build from, and how.
@@ -67,7 +68,7 @@ func (d Dockerfile) begin(req delivery.BuildRequest, offered []string) (*order, 
 	own := append(d.variables(offered), "DOCKER_BUILDKIT=1", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "DOCKER_CLI_HINTS=false",
 		"NO_COLOR=1", "LC_ALL=C", "PWD="+req.Source.Dir, "SOURCE_DATE_EPOCH="+o.epoch())
 	o.env = environ(offered, containers(), own...)
-	if o.spool, err = os.MkdirTemp(lookup(offered, "TMPDIR"), "slipway-build-"); err != nil {
+	if o.spool, err = os.MkdirTemp(process.Lookup(offered, "TMPDIR"), "slipway-build-"); err != nil {
 		return nil, fmt.Errorf("making a directory to build in: %w", err)
 	}
 	return o, nil

@@ -71,14 +71,3 @@ func environ(offered, names []string, own ...string) []string {
 	}
 	return append(env, own...)
 }
-
-// lookup returns the last value of a variable, as children see it.
-func lookup(env []string, name string) string {
-	value := ""
-	for _, pair := range env {
-		if key, v, ok := strings.Cut(pair, "="); ok && key == name {
-			value = v
-		}
-	}
-	return value
-}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // shownOutput is how many of a failed step's last lines its error has.
@@ -23,7 +24,7 @@ func (s *steps) explain(op, program string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.Is(err, errNoProgram), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, process.ErrNotFound), errors.Is(err, fs.ErrPermission):
 		return missing(op, program, err)
 	case !errors.As(err, &f):
 		return &delivery.Error{Kind: delivery.KindFailed, Op: op, Err: err}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // Go builds an agent written in Go: one static binary, one layer, for any
@@ -60,7 +61,7 @@ func (g *Go) Build(ctx context.Context, req delivery.BuildRequest) (delivery.Ima
 	if err := isContext(req.Source.Dir); err != nil {
 		return nil, err
 	}
-	temp, err := os.MkdirTemp(lookup(g.Env, "TMPDIR"), "slipway-build-")
+	temp, err := os.MkdirTemp(process.Lookup(g.Env, "TMPDIR"), "slipway-build-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory to build in: %w", err)
 	}
@@ -200,7 +201,7 @@ func explainGo(err error, dir, pkg string) error {
 	const op = "building with go"
 	var f *failure
 	switch {
-	case errors.Is(err, errNoProgram), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, process.ErrNotFound), errors.Is(err, fs.ErrPermission):
 		return &delivery.Error{Kind: delivery.KindConfig, Op: op, Err: err,
 			Hints: []string{"the engine go needs the go command: install Go and put it on PATH"}}
 	case errors.Is(err, fs.ErrNotExist):

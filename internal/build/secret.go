@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // Secret is a value that a step of a Dockerfile may mount:
@@ -42,7 +43,7 @@ func (d Dockerfile) read(offered []string) ([]string, error) {
 
 func (s Secret) value(offered []string) (string, error) {
 	if s.Env != "" {
-		value := lookup(offered, s.Env)
+		value := process.Lookup(offered, s.Env)
 		if value == "" {
 			return "", fmt.Errorf("the variable %s is not set", s.Env)
 		}
@@ -71,7 +72,7 @@ func (d Dockerfile) variables(offered []string) []string {
 	var list []string
 	for _, s := range d.Secrets {
 		if s.Env != "" {
-			list = append(list, s.Env+"="+lookup(offered, s.Env))
+			list = append(list, s.Env+"="+process.Lookup(offered, s.Env))
 		}
 	}
 	return list

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // FindSource says which commit dir stands on: HEAD's id and time, the root of
@@ -92,7 +93,7 @@ func (g git) explain(err error) error {
 	const op = "finding the commit"
 	var f *failure
 	switch {
-	case errors.Is(err, errNoProgram):
+	case errors.Is(err, process.ErrNotFound):
 		return sourceError(op, err, "install git, or put it on PATH")
 	case errors.Is(err, fs.ErrNotExist):
 		return sourceError(op, fmt.Errorf("there is no directory %s", g.dir))

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
+	"github.com/slipway-cd/slipway/internal/process"
 )
 
 // Tree answers what git knows of a directory in a work tree. It asks the git
@@ -48,7 +49,7 @@ func Present(engine string, env []string) error {
 	if engine == "buildkit" {
 		program = "buildctl"
 	}
-	if _, err := find(env, program); err != nil {
+	if _, err := process.Find(env, program); err != nil {
 		if program == "go" {
 			return &delivery.Error{Kind: delivery.KindConfig, Op: "looking for Go", Err: err,
 				Hints: []string{"install Go and put it on PATH: https://go.dev/dl"}}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package build
+package process
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// ownGroup gives the child a process group of its own, so that a cancelled
-// build also ends the compilers that `go build` has started.
-func ownGroup(cmd *exec.Cmd) {
+// OwnGroup gives a program a process group of its own, so that what it has
+// started ends with it: the compilers of `go build`, the app of `npx cdk synth`.
+func OwnGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {
 		err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
