@@ -1,0 +1,151 @@
+package check
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const dir = ".github/workflows/"
+
+// filtered is the good workflow with a path filter.
+func filtered(paths ...string) string {
+	return with(push, push+"    paths: ['"+strings.Join(paths, "', '")+"']\n")
+}
+
+func TestFiltersAreCompared(t *testing.T) {
+	for name, tt := range map[string]struct {
+		files []File
+		want  []string // files with a finding
+	}{
+		"the workflow is left out":       {[]File{{dir + "a.yml", []byte(filtered("apps/x/**"))}}, []string{dir + "a.yml"}},
+		"the workflow is taken out":      {[]File{{dir + "a.yml", []byte(filtered("**", "!.github/**"))}}, []string{dir + "a.yml"}},
+		"it is in":                       {[]File{{dir + "a.yml", []byte(filtered("apps/x/**", dir+"a.yml"))}}, nil},
+		"in a directory that is in":      {[]File{{dir + "a.yml", []byte(filtered("apps/x/**", ".github/**"))}}, nil},
+		"nobody knows where the file is": {[]File{{"a.yml", []byte(filtered("apps/x/**"))}}, nil},
+		"two differ": {[]File{{dir + "a.yml", []byte(filtered("apps/x/**", dir+"*.yml"))}, {dir + "b.yml", []byte(filtered("apps/**", dir+"*.yml"))}},
+			[]string{dir + "b.yml"}},
+		"two of two agents": {[]File{{dir + "a.yml", []byte(filtered("apps/x/**", dir+"*.yml"))}, {dir + "b.yml", []byte(filtered("apps/y/**", dir+"*.yml"))}}, nil},
+		"two alike":         {[]File{{dir + "a.yml", []byte(filtered("apps/x/**", dir+"a.yml"))}, {dir + "b.yml", []byte(filtered("apps/x/**", dir+"b.yml"))}}, nil},
+		"one deploys nothing": {[]File{{dir + "a.yml", []byte(filtered("apps/x/**", dir+"*.yml"))},
+			{dir + "b.yml", []byte("on: {push: {paths: ['apps/**']}}\npermissions: {}\njobs: {a: {runs-on: ubuntu-24.04, steps: [{run: 'true'}]}}\n")}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range checked(t, Options{}, tt.files...) {
+				if f.Rule == "workflow/path-filters" {
+					got = append(got, f.File)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTestsOfAnotherWorkflow(t *testing.T) {
+	ci := "on: [push]\npermissions: {}\njobs: {test: {runs-on: ubuntu-24.04, steps: [{run: go test ./...}]}}\n"
+	files := func(ci string, deploy string) []File {
+		return []File{{dir + "deploy.yml", []byte(deploy)}, {dir + "ci.yml", []byte(ci)}}
+	}
+	calls := with(env, env+"    needs: tests\n") + "  tests:\n    permissions: {contents: read}\n    uses: ./.github/workflows/ci.yml\n"
+	if !has(checked(t, Options{}, files(ci, good)...), "workflow/deploy-before-tests") {
+		t.Error("tests beside the delivery are not found")
+	}
+	for name, set := range map[string][]File{"called": files(strings.Replace(ci, "[push]", "[push, workflow_call]", 1), calls), "on pull requests alone": files(strings.Replace(ci, "push", "pull_request", 1), good), "alone": files(ci, good)[:1]} {
+		if f := checked(t, Options{}, set...); has(f, "workflow/deploy-before-tests") {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// afterTriggers is a workflow from its permissions on.
+func afterTriggers(text string) string {
+	_, rest, _ := strings.Cut(text, "permissions: {}")
+	return "permissions: {}" + rest
+}
+
+// TestCallersBoundAnInput follows an environment to the workflow that calls.
+func TestCallersBoundAnInput(t *testing.T) {
+	called := "on:\n  workflow_call:\n    inputs: {environment: {type: string, required: true}}\n" + afterTriggers(good)
+	called = strings.Replace(strings.Replace(called, env, chosen, 1), group, byChoice, 1)
+	caller := func(environment string) string {
+		return "on: push\npermissions: {}\njobs:\n  a:\n    permissions: {id-token: write, contents: read}\n    uses: ./.github/workflows/called.yml\n    with: {environment: " + environment + "}\n"
+	}
+	for environment, open := range map[string]bool{"prod": false, `"${{ github.ref_name }}"`: true} {
+		f := checked(t, Options{}, File{dir + "called.yml", []byte(called)}, File{dir + "caller.yml", []byte(caller(environment))})
+		if has(f, "workflow/dynamic-environment") != open {
+			t.Errorf("called with %s: %+v", environment, f)
+		}
+	}
+	if !has(checked(t, Options{}, File{dir + "called.yml", []byte(called)}), "workflow/dynamic-environment") {
+		t.Error("with no caller nothing bounds it")
+	}
+}
+
+func TestProject(t *testing.T) {
+	admits := func(name string) func(string, string) bool {
+		return func(environment, ref string) bool { return environment == name && ref == "refs/heads/main" }
+	}
+	project := func() *Project {
+		return &Project{Agents: []Agent{{"support", "apps/support"}}, Environments: []Environment{
+			{Name: "prod", Branch: "main", Admits: admits("prod")}, {Name: "later", After: "prod", Branch: "main", Admits: admits("later")}, {Name: "gated", After: "prod", Approvals: true}}}
+	}
+	queued := []string{"cancel-in-progress: false", "cancel-in-progress: false, queue: max"}
+	to := func(name string, more ...string) string {
+		return with(append([]string{"environment: prod", "environment: " + name, "agentcore-prod", "d-" + name, "ENVIRONMENT: prod", "ENVIRONMENT: " + name}, append(queued, more...)...)...)
+	}
+	for name, tt := range map[string]struct {
+		text string
+		want []string
+	}{
+		"sound":               {with(queued...), nil},
+		"no queue":            {good, []string{"workflow/queue-max"}},
+		"unknown environment": {to("prd"), []string{"workflow/unknown-environment"}},
+		"one of the choices":  {with(append(queued, push, dispatch, env, chosen, "agentcore-prod", "\"d-${{ inputs.environment }}\"")...), []string{"workflow/unknown-environment"}},
+		"nobody approves":     {to("later"), []string{"workflow/missing-approvals"}},
+		"somebody does":       {to("gated"), nil},
+		"another branch":      {with(append(queued, "[main]", "[release]")...), []string{"workflow/subject-mismatch"}},
+		"branches, ours in":   {with(append(queued, "[main]", "[release, 'mai*']")...), nil},
+		"tags":                {with(append(queued, "branches: [main]", "tags: ['v*']")...), []string{"workflow/subject-mismatch"}},
+		"no environment":      {with(append(queued, env, "", choice, "slipway deploy --env prod")...), []string{"workflow/no-environment", "workflow/subject-mismatch"}},
+		"filter without":      {with(append(queued, push, push+"    paths: ['apps/other/**', '"+dir+"w.yml']\n")...), []string{"workflow/path-filters"}},
+		"filter with":         {with(append(queued, push, push+"    paths: ['apps/support/**', '"+dir+"w.yml']\n")...), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range checked(t, Options{Project: project()}, File{dir + "w.yml", []byte(tt.text)}) {
+				got = append(got, f.Rule)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("%s\n%s", diff, tt.text)
+			}
+		})
+	}
+}
+
+// TestActions judges the steps of a composite action.
+func TestActions(t *testing.T) {
+	action := func(steps string) File {
+		return File{".github/actions/x/action.yml", []byte("name: x\ndescription: y\ninputs: {version: {description: v}}\nruns:\n  using: composite\n  steps:\n" + steps)}
+	}
+	sound := "    - env: {VERSION: \"${{ inputs.version }}\"}\n      shell: bash\n      run: |\n        curl -fsSLo s.tgz \"https://x/$VERSION\"\n        echo \"$SUM  s.tgz\" | sha256sum -c\n" +
+		"    - uses: actions/cache@" + sha + "\n      with: {path: x, key: y}\n"
+	if f := checked(t, Options{}, action(sound)); len(f) > 0 {
+		t.Errorf("a sound action: %+v", f)
+	}
+	for rule, steps := range map[string]string{
+		"workflow/template-injection": "    - run: curl https://x/${{ inputs.version }}\n      shell: bash\n",
+		"workflow/unpinned-action":    "    - uses: a/b@v1\n",
+		"workflow/unpinned-tool":      "    - run: curl https://x | sh\n      shell: bash\n",
+		"workflow/secrets-dumped":     "    - run: env\n      shell: bash\n",
+	} {
+		if f := checked(t, Options{}, action(steps)); !has(f, rule) {
+			t.Errorf("%s is not found: %+v", rule, f)
+		}
+	}
+}

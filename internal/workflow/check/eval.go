@@ -1,0 +1,72 @@
+package check
+
+import (
+	"strings"
+
+	"github.com/rhysd/actionlint"
+
+	"github.com/slipway-cd/slipway/internal/workflow/expr"
+)
+
+// is says whether a condition is known to come out so.
+func is(tree actionlint.ExprNode, about expr.Scope, truth bool) bool {
+	v := about.Truth(tree)
+	return !v.Unknown() && expr.Truthy(v.Of) == truth
+}
+
+// nothing knows no context.
+func nothing() expr.Scope { return expr.Scope{Lookup: expr.Unread} }
+
+// starts says whether an event may start a job: its condition, and those of
+// the jobs it waits for, don't rule it out.
+func (j *job) starts(event string) bool { return j.startsWith(event, map[*job]bool{}) }
+
+func (j *job) startsWith(event string, seen map[*job]bool) bool {
+	if seen[j] {
+		return true
+	}
+	seen[j] = true
+	text := j.node.get("if").text()
+	e := condition(text)
+	if text != "" && e.tree != nil && is(e.tree, j.doc.during(event), false) {
+		return false
+	}
+	if strings.Contains(text, "always()") || strings.Contains(text, "failure()") || strings.Contains(text, "cancelled()") {
+		return true
+	}
+	for _, n := range j.needed() {
+		if !n.startsWith(event, seen) {
+			return false
+		}
+	}
+	return true
+}
+
+// during is what is known of the contexts in a run of an event (GitHub docs:
+// events that trigger workflows). Inputs are there for who is called or started
+// by hand alone.
+func (d *document) during(event string) expr.Scope {
+	return expr.Scope{Lookup: func(path []string) expr.Value {
+		p := dotted(path)
+		if p.nth(0) == "inputs" && event != "workflow_dispatch" && !d.on("workflow_call") {
+			return expr.Known(nil)
+		}
+		switch p.String() {
+		case "github.event_name":
+			return expr.Known(event)
+		case "github.ref":
+			if event == "pull_request" {
+				return expr.Known("refs/pull/1/merge")
+			}
+		case "github.ref_name":
+			if event == "pull_request" {
+				return expr.Known("1/merge")
+			}
+		case "github.head_ref", "github.base_ref":
+			if event == "push" || event == "workflow_dispatch" || event == "schedule" {
+				return expr.Known("")
+			}
+		}
+		return expr.Unread(path)
+	}}
+}
