@@ -1,0 +1,325 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rhysd/actionlint"
+
+	"github.com/slipway-cd/slipway/internal/workflow/expr"
+	"github.com/slipway-cd/slipway/internal/workflow/trigger"
+)
+
+// scope is where an expression of a workflow stands.
+type scope struct{ expr.Scope }
+
+// run is one run of a workflow, or of one that a job calls.
+type run struct {
+	Explainer
+	workflow *actionlint.Workflow
+	file     string
+	inputs   expr.Value
+	token    bool     // whoever calls may have an OIDC token
+	callers  []string // the files that call it, from the outermost
+	calls    *int     // how many were looked into, all in all
+
+	done map[string]*Job
+}
+
+// mostCalls bounds how many calls are looked into: workflows that call each
+// other twice on each of GitHub's ten levels make a thousand.
+const mostCalls = 256
+
+// jobs are all jobs in the order of the file.
+func (r *run) jobs() []Job {
+	r.done = map[string]*Job{}
+	list := []Job{}
+	for _, job := range inOrder(r.workflow.Jobs, func(j *actionlint.Job) *actionlint.Pos { return j.Pos }) {
+		list = append(list, *r.job(job, nil))
+	}
+	return list
+}
+
+// job explains a job, those that it needs first. above are those that need it.
+func (r *run) job(j *actionlint.Job, above []string) *Job {
+	id := strings.ToLower(j.ID.Value)
+	if done, ok := r.done[id]; ok {
+		return done
+	}
+	out := &Job{ID: j.ID.Value, Name: text(j.Name), Needs: texts(j.Needs), If: text(j.If), Places: []Place{}}
+	if slices.Contains(above, id) {
+		out.Verdict, out.Because = trigger.Skipped, "it needs itself"
+		return out
+	}
+	for _, name := range out.Needs {
+		if need := r.workflow.Jobs[strings.ToLower(name)]; need != nil {
+			r.job(need, append(above, id))
+		}
+	}
+	r.done[id] = out
+	r.decide(out)
+	if out.Verdict == trigger.Skipped {
+		return out
+	}
+	out.Token = r.token && r.mayAskForToken(j)
+	matrix := r.matrix(j)
+	out.Matrix = matrix.shown()
+	if j.WorkflowCall != nil {
+		out.Calls = r.called(j, out, matrix)
+		return out
+	}
+	out.Places = r.places(j, out, matrix)
+	return out
+}
+
+// decide says whether a job runs.
+func (r *run) decide(out *Job) {
+	s := scope{expr.Scope{Before: func() expr.Value { return r.before(out.Needs, map[string]bool{}) }}}
+	s.Lookup = func(path []string) expr.Value { return r.lookup(path, out.Needs) }
+	condition := out.If
+	if condition == "" {
+		condition = "success()"
+	}
+	v := s.Condition(condition)
+	switch {
+	case v.Unknown():
+		out.Verdict, out.DependsOn = trigger.Depends, v.DependsOn
+	case expr.Truthy(v.Of):
+		out.Verdict = trigger.Runs
+	default:
+		out.Verdict, out.Because = trigger.Skipped, r.whySkipped(out)
+	}
+}
+
+// whySkipped is the job's own condition, or the first job before it that does
+// not run.
+func (r *run) whySkipped(out *Job) string {
+	before := r.before(out.Needs, map[string]bool{})
+	if !expr.Asks(out.If) && !before.Unknown() && !expr.Truthy(before.Of) {
+		for _, name := range out.Needs {
+			if need := r.done[strings.ToLower(name)]; need == nil || need.Verdict == trigger.Skipped {
+				return "the job " + name + " does not run"
+			}
+		}
+		return "a job before it does not run"
+	}
+	return "if: " + strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(out.If), "${{"), "}}")) + " is false"
+}
+
+// before is success(): whether all jobs before one run, those that they need
+// included. Each that runs is taken to succeed. seen are those that were looked
+// at already.
+func (r *run) before(needs []string, seen map[string]bool) expr.Value {
+	var open []expr.Value
+	for _, name := range needs {
+		id := strings.ToLower(name)
+		job := r.done[id]
+		if job == nil || job.Verdict == trigger.Skipped || job.Verdict == "" { // "": they need each other
+			return expr.Known(false)
+		}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		if job.Verdict == trigger.Depends {
+			open = append(open, expr.Unknown("the job "+job.ID))
+			continue // its own conditions are its own
+		}
+		above := r.before(job.Needs, seen)
+		if !above.Unknown() && !expr.Truthy(above.Of) {
+			return above
+		}
+		open = append(open, above)
+	}
+	if on := expr.Join(open...); on != nil {
+		return expr.Unknown(on...)
+	}
+	return expr.Known(true)
+}
+
+// lookup is what a name means to a job (GitHub docs: Contexts reference).
+func (r *run) lookup(path, needs []string) expr.Value {
+	switch path[0] {
+	case "github":
+		return r.github(path)
+	case "inputs":
+		return r.input(path)
+	case "needs":
+		if len(path) == 3 && path[2] == "result" {
+			return r.result(path)
+		}
+		if len(path) > 1 && !slices.ContainsFunc(needs, func(n string) bool { return strings.EqualFold(n, path[1]) }) {
+			return expr.Known(nil)
+		}
+	}
+	return expr.Unread(path)
+}
+
+func (r *run) input(path []string) expr.Value {
+	if r.inputs.Unknown() {
+		return expr.Unread(path)
+	}
+	of := r.inputs.Of
+	for _, name := range path[1:] {
+		of = expr.Property(of, name)
+	}
+	if open, ok := of.(expr.Value); ok { // of a called workflow
+		return open
+	}
+	return expr.Known(of)
+}
+
+func (r *run) result(path []string) expr.Value {
+	job := r.done[path[1]]
+	switch {
+	case job == nil:
+		return expr.Known(nil)
+	case job.Verdict == trigger.Runs:
+		return expr.Known("success")
+	case job.Verdict == trigger.Skipped:
+		return expr.Known("skipped")
+	}
+	return expr.Unread(path)
+}
+
+// github is the context of that name, as far as the event tells.
+func (r *run) github(path []string) expr.Value {
+	e := r.Event
+	if len(path) > 3 && path[1] == "event" && path[2] == "inputs" {
+		return r.eventInput(path[3])
+	}
+	if len(path) == 3 && path[1] == "event" && path[2] == "action" && e.Type != "" {
+		return expr.Known(e.Type)
+	}
+	if len(path) != 2 {
+		return expr.Unread(path)
+	}
+	kind, name := "branch", strings.TrimPrefix(e.Ref, "refs/heads/")
+	if tag, ok := strings.CutPrefix(e.Ref, "refs/tags/"); ok {
+		kind, name = "tag", tag
+	}
+	if pull, ok := strings.CutPrefix(e.Ref, "refs/pull/"); ok {
+		name = pull
+	}
+	repository := withoutIDs(r.Repository)
+	owner, _, _ := strings.Cut(repository, "/")
+	texts := map[string]string{"event_name": e.Name, "ref": e.Ref, "ref_name": name, "ref_type": kind, "actor": r.Actor,
+		"triggering_actor": r.Actor, "repository": repository, "repository_owner": owner, "base_ref": e.Base}
+	text, ok := texts[path[1]]
+	ofPull := strings.HasPrefix(e.Name, "pull_request")
+	switch {
+	case (path[1] == "head_ref" || path[1] == "base_ref") && !ofPull:
+		return expr.Known("")
+	case !ok || text == "" || path[1] == "ref_name" && strings.HasPrefix(e.Ref, "refs/pull/"):
+		return expr.Unread(path)
+	}
+	return expr.Known(text)
+}
+
+// eventInput is an input as the event has it: a text.
+func (r *run) eventInput(name string) expr.Value {
+	if r.Event.Name != "workflow_dispatch" {
+		return expr.Known(nil)
+	}
+	if len(r.callers) > 0 {
+		return expr.Unread([]string{"github", "event", "inputs", name})
+	}
+	of := expr.Property(r.inputs.Of, name)
+	if of == nil {
+		return expr.Known(nil)
+	}
+	return expr.Known(expr.InText(of))
+}
+
+// withoutIDs is OWNER/REPO.
+func withoutIDs(repository string) string {
+	owner, name, _ := strings.Cut(repository, "/")
+	owner, _, _ = strings.Cut(owner, "@")
+	name, _, _ = strings.Cut(name, "@")
+	if owner == "" {
+		return ""
+	}
+	return owner + "/" + name
+}
+
+// mayAskForToken says whether a job has id-token: write, its own or the
+// workflow's. Nothing gives it unasked (GitHub docs: OpenID Connect reference).
+func (r *run) mayAskForToken(j *actionlint.Job) bool {
+	p := j.Permissions
+	if p == nil {
+		p = r.workflow.Permissions
+	}
+	switch {
+	case p == nil:
+		return len(r.callers) > 0 // a called workflow that says nothing has its caller's
+	case p.All != nil:
+		return p.All.Value == "write-all"
+	}
+	scope := p.Scopes["id-token"]
+	return scope != nil && text(scope.Value) == "write"
+}
+
+// called explains the workflow that a job is.
+func (r *run) called(j *actionlint.Job, out *Job, m matrix) *Workflow {
+	uses := text(j.WorkflowCall.Uses)
+	w := &Workflow{File: uses, Verdict: out.Verdict, Jobs: []Job{}, Because: "called by " + out.ID}
+	file, local := strings.CutPrefix(uses, "./")
+	source, ok := r.Files[file]
+	callers := append(slices.Clone(r.callers), r.file)
+	problem := ""
+	switch {
+	case !local:
+		w.Because += "; it is another repository's, and not looked into"
+		return w
+	case !ok:
+		problem = "there is no " + file
+	case slices.Contains(callers, file):
+		problem = file + " calls itself"
+	case *r.calls == mostCalls:
+		problem = fmt.Sprintf("there are more than %d calls", mostCalls)
+	}
+	if problem != "" {
+		w.Verdict, w.Because = Broken, problem
+		return w
+	}
+	*r.calls++
+	w.File = file
+	parsed, problem := parse(file, source)
+	if problem != "" {
+		w.Verdict, w.Because = Broken, problem
+		return w
+	}
+	w.Name = text(parsed.Name)
+	inner := run{Explainer: r.Explainer, workflow: parsed, file: file, token: out.Token, callers: callers, calls: r.calls,
+		inputs: expr.Known(r.passed(j, out, m, parsed))}
+	w.Jobs = inner.jobs()
+	return w
+}
+
+// passed are the inputs of a call, with the defaults of the called.
+func (r *run) passed(j *actionlint.Job, out *Job, m matrix, called *actionlint.Workflow) map[string]any {
+	inputs := map[string]any{}
+	if event, ok := called.FindWorkflowCallEvent(); ok {
+		for _, i := range event.Inputs {
+			if i.Default != nil {
+				inputs[i.ID] = i.Default.Value
+			}
+		}
+	}
+	s := scope{expr.Scope{Lookup: func(path []string) expr.Value {
+		return m.lookup(path, 0, func() expr.Value { return r.lookup(path, out.Needs) })
+	}}}
+	for id, input := range j.WorkflowCall.Inputs {
+		v := s.Template(text(input.Value))
+		if len(m.rows) > 1 { // each of its runs has its own
+			v = expr.Unknown("the matrix of " + out.ID)
+		}
+		if v.Unknown() {
+			inputs[id] = v
+			continue
+		}
+		inputs[id] = v.Of
+	}
+	return inputs
+}
