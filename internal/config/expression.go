@@ -2,9 +2,10 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // The kinds of expression that a value may hold.
@@ -34,10 +35,10 @@ type part struct {
 }
 
 var (
-	expressionShape = regexp.MustCompile(`^\$\{([A-Za-z0-9_-]*):((?:[^{}]|\{agent\}|\{environment\})*)\}`)
-	shellShape      = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]{0,60})\}`)
-	envNameShape    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	ssmNameShape    = regexp.MustCompile(`^(/([A-Za-z0-9_.-]|\{agent\}|\{environment\})+)+$`)
+	expressionShape = pattern.New(`^\$\{([A-Za-z0-9_-]*):((?:[^{}]|\{agent\}|\{environment\})*)\}`)
+	shellShape      = pattern.New(`^\$\{([A-Za-z_][A-Za-z0-9_]{0,60})\}`)
+	envNameShape    = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	ssmNameShape    = pattern.New(`^(/([A-Za-z0-9_.-]|\{agent\}|\{environment\})+)+$`)
 )
 
 // ssmNameLimit is how long Parameter Store lets a name be.
@@ -112,13 +113,13 @@ func malformed(text string) (message, hint string) {
 // what only a deploy needs takes ${ssm:…} too. Names, paths, choices and
 // numbers are what the file itself is about and take neither.
 var (
-	takesEnv = regexp.MustCompile(`^(region` +
+	takesEnv = pattern.New(`^(region` +
 		`|agents\.[^.\[]+\.(repository|build\.args[.\[].+)` +
 		`|environments\.[^.\[]+\.(account|region|endpoint|deploy_role|profile))$`)
-	takesBoth = regexp.MustCompile(`^(agents\.[^.\[]+\.(runtime\.(description|environment_variables[.\[].+|protocol_configuration\.path` +
+	takesBoth = pattern.New(`^(agents\.[^.\[]+\.(runtime\.(description|environment_variables[.\[].+|protocol_configuration\.path` +
 		`|(request_header|authorizer)_configuration\..+|filesystem_configurations\[.+)|verify\.(payload.*|expect\.contains))` +
 		`|environments\.[^.\[]+\.(execution_role|capacity_provider|network\.(security_groups|subnets)(\[.+)?))$`)
-	variablePath = regexp.MustCompile(`^agents\.[^.\[]+\.runtime\.environment_variables[.\[]`)
+	variablePath = pattern.New(`^agents\.[^.\[]+\.runtime\.environment_variables[.\[]`)
 )
 
 // misplaced says why an expression can't stand at a path.

@@ -27,6 +27,7 @@ type File struct {
 	resolved    bool               // those of one agent and environment have their values
 	unknown     []string           // paths of values that are empty: their expressions are not resolved
 	pending     map[string]Problem // parameters that are still to be read, and a place that needs each
+	asked       []namedAt          // the environment variables that expressions name
 }
 
 // GitHub names the repository on GitHub. The ids are set where the file
@@ -103,6 +104,7 @@ type Environment struct {
 	ExecutionRole    string
 	Network          Network
 	Branch           string
+	URL              string // where the environment can be looked at; "" for AWS's console
 	Compute          delivery.Compute
 	CapacityProvider string
 	ImageReference   delivery.ImageReference

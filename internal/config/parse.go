@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // MaxSize is the size in bytes above which a slipway.yaml is refused.
@@ -38,7 +39,7 @@ func parseWith(name string, data []byte, s *resolving) (*File, error) {
 		return nil, r.problems.sorted()
 	}
 	f.data, f.expressions, f.resolved, f.pending = data, r.expressions, s != nil, r.pending
-	f.unknown = r.unknown
+	f.unknown, f.asked = r.unknown, r.asked
 	return f, nil
 }
 
@@ -104,7 +105,7 @@ func badBytes(data []byte) (line, column int, message string) {
 	return 0, 0, ""
 }
 
-var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var yamlErrorLine = pattern.New(`^yaml: (?:line (\d+): )?`)
 
 // syntaxError reports an error of the YAML reader. That reader knows lines at
 // best, and often the line where the enclosing block begins, so the line is

@@ -2,13 +2,14 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // value is a node of the file with the place that it has there.
@@ -34,7 +35,12 @@ type reader struct {
 	origins     map[string]string  // of values that came from expressions, by path: as written
 	unknown     []string           // paths of values that are empty: their expressions are not resolved
 	pending     map[string]Problem // parameters that are still to be read, and a place that needs each
+	asked       []namedAt          // the environment variables that expressions name
 }
+
+// namedAt is an environment variable that an expression names, and the path of
+// the value.
+type namedAt struct{ path, name string }
 
 func newReader(name string) *reader {
 	return &reader{name: name, muted: map[*yaml.Node]bool{},
@@ -327,8 +333,8 @@ func (r *reader) duration(v value) time.Duration {
 }
 
 var (
-	seconds       = regexp.MustCompile(`^[0-9]{1,9}$`)
-	durationShape = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|h|m|s))+$`)
+	seconds       = pattern.New(`^[0-9]{1,9}$`)
+	durationShape = pattern.New(`^([0-9]+(\.[0-9]+)?(ms|h|m|s))+$`)
 )
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
@@ -369,7 +375,7 @@ func shown(n *yaml.Node) string {
 	return n.Value
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
+var plainKey = pattern.New(`^[A-Za-z0-9_-]{1,100}$`)
 
 // keyPath is the path of a mapping's member.
 func keyPath(path, key string) string {

@@ -87,6 +87,19 @@ func (f *File) Parameters() []string {
 	return slices.Sorted(maps.Keys(f.pending))
 }
 
+// Variables lists the environment variables that ${env:…} names in what is
+// about an environment and an agent, each once; an agent "" leaves agents out.
+func (f *File) Variables(agent, environment string) []string {
+	named := map[string]bool{}
+	for _, v := range f.asked {
+		if v.path == "region" || strings.HasPrefix(v.path, "environments."+environment+".") ||
+			agent != "" && strings.HasPrefix(v.path, "agents."+agent+".") {
+			named[v.name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(named))
+}
+
 // NeededBy is where one of Parameters is named first, as a mistake that still
 // lacks its words.
 func (f *File) NeededBy(parameter string) Problem { return f.pending[parameter] }
@@ -139,6 +152,9 @@ func (r *reader) resolveScalar(n *yaml.Node, path string) {
 func (r *reader) valueOf(e reference, n *yaml.Node, path string) (value string, problem Problem, later bool) {
 	if problem.Message, problem.Hint = e.misplaced(path); problem.Message != "" {
 		return "", problem, false
+	}
+	if e.kind == kindEnv {
+		r.asked = append(r.asked, namedAt{path, e.name})
 	}
 	s := r.resolving
 	if s == nil || !s.concerns(path) {

@@ -307,3 +307,39 @@ func FuzzResolve(f *testing.F) {
 		}
 	})
 }
+
+// TestVariables: what a job has to hand over, so that slipway.yaml finds it.
+func TestVariables(t *testing.T) {
+	f := goodExpressions(t)
+	for _, test := range []struct {
+		agent, environment string
+		want               []string
+	}{
+		{"support", "dev", []string{"ACCOUNT", "ENDPOINT", "GROUP", "HEADER", "PROFILE", "PYTHON", "REGION", "ROUTE", "TEAM"}},
+		{"", "prd", []string{"PRD_ACCOUNT", "PRD_REGION", "REGION"}},
+		{"", "", []string{"REGION"}},
+	} {
+		if diff := cmp.Diff(test.want, f.Variables(test.agent, test.environment)); diff != "" {
+			t.Errorf("%q in %q (-want +got):\n%s", test.agent, test.environment, diff)
+		}
+	}
+	plain, err := Parse("slipway.yaml", []byte(smallest))
+	if err != nil || plain.Variables("a", "dev") != nil {
+		t.Errorf("a file without expressions: %v, %v", plain.Variables("a", "dev"), err)
+	}
+}
+
+// TestToolURL: a download is encrypted, but for one that does not leave the
+// machine.
+func TestToolURL(t *testing.T) {
+	for url, good := range map[string]bool{
+		"https://example.com/slipway": true, "http://127.0.0.1:8080/slipway": true, "http://localhost/x": true, "http://[::1]:1/x": true,
+		"http://example.com/slipway": false, "http://127.0.0.1.example.com/x": false, "http://127.0.0.1@example.com/x": false, "http://localhost.example.com/": false,
+		"file:///slipway": false, "https://example.com/a b": false,
+	} {
+		problems := problemsOf(t, smallest+"tool: {version: 0.1.0, url: \""+url+"\"}\n")
+		if (problems == nil) != good {
+			t.Errorf("%s: %v", url, problems)
+		}
+	}
+}

@@ -1,16 +1,17 @@
 package config
 
 import (
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // rule is what a string must look like. The limits are AWS's (facts 1.4 and
 // 2) and GitHub's.
 type rule struct {
 	want     string // completes "must be …"
-	pattern  *regexp.Regexp
+	pattern  *pattern.Pattern
 	min, max int // characters; max 0 means no limit
 }
 
@@ -23,8 +24,8 @@ func (r rule) ok(text string) bool {
 	return r.pattern == nil || r.pattern.MatchString(text)
 }
 
-func pattern(want, expression string) rule {
-	return rule{want: want, pattern: regexp.MustCompile(`^(?:` + expression + `)$`)}
+func patternRule(want, expression string) rule {
+	return rule{want: want, pattern: pattern.New(`^(?:` + expression + `)$`)}
 }
 
 func (r rule) length(least, most int) rule {
@@ -33,46 +34,48 @@ func (r rule) length(least, most int) rule {
 }
 
 var (
-	accountRule = pattern("a quoted string of 12 digits", `[0-9]{12}`)
-	regionRule  = pattern("an AWS region such as us-east-1", `[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}`)
-	githubRule  = pattern("owner/name, or owner@id/name@id",
+	accountRule = patternRule("a quoted string of 12 digits", `[0-9]{12}`)
+	regionRule  = patternRule("an AWS region such as us-east-1", `[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}`)
+	githubRule  = patternRule("owner/name, or owner@id/name@id",
 		`[A-Za-z0-9][A-Za-z0-9_-]{0,99}(@[0-9]{1,20})?/[A-Za-z0-9._-]{1,100}(@[0-9]{1,20})?`)
-	nameRule = pattern("a letter followed by letters, digits, _ or - (47 characters at most)",
+	nameRule = patternRule("a letter followed by letters, digits, _ or - (47 characters at most)",
 		`[A-Za-z][A-Za-z0-9_-]*`).length(1, 47)
-	repositoryRule = pattern("an ECR repository name: lower-case letters and digits in parts joined by . _ - or /",
+	repositoryRule = patternRule("an ECR repository name: lower-case letters and digits in parts joined by . _ - or /",
 		`[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`).length(2, 256)
-	endpointRule = pattern("a letter followed by up to 47 letters, digits or _", `[a-zA-Z][a-zA-Z0-9_]{0,47}`)
-	roleRule     = pattern("an IAM role ARN such as arn:aws:iam::111122223333:role/deploy-dev",
+	endpointRule = patternRule("a letter followed by up to 47 letters, digits or _", `[a-zA-Z][a-zA-Z0-9_]{0,47}`)
+	roleRule     = patternRule("an IAM role ARN such as arn:aws:iam::111122223333:role/deploy-dev",
 		`arn:aws(-[^:\s]+)?:iam::[0-9]{12}:role/[\x21-\x7e]+`).length(1, 2048)
-	capacityRule = pattern("the ARN of a capacity provider",
+	capacityRule = patternRule("the ARN of a capacity provider",
 		`arn:aws(-[^:\s]+)?:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:[\x21-\x7e]+`).length(1, 2048)
-	groupRule    = pattern("a security group id such as sg-0123456789abcdef0", `sg-[0-9a-zA-Z]{8,17}`)
-	subnetRule   = pattern("a subnet id such as subnet-0123456789abcdef0", `subnet-[0-9a-zA-Z]{8,17}`)
-	reviewerRule = pattern("a GitHub user, or a team as organisation/team",
+	groupRule    = patternRule("a security group id such as sg-0123456789abcdef0", `sg-[0-9a-zA-Z]{8,17}`)
+	subnetRule   = patternRule("a subnet id such as subnet-0123456789abcdef0", `subnet-[0-9a-zA-Z]{8,17}`)
+	reviewerRule = patternRule("a GitHub user, or a team as organisation/team",
 		`[A-Za-z0-9][A-Za-z0-9_-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99})?`)
-	profileRule  = pattern("the name of an AWS profile", `[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?`)
-	packageRule  = pattern("a Go package in the agent's path, such as . or ./cmd/agent", `\.|(\./)?[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*`)
-	stageRule    = pattern("the name of a stage: a letter followed by letters, digits and -_.", `[A-Za-z][A-Za-z0-9._-]*`).length(1, 128)
-	secretRule   = pattern("the id of a secret: letters, digits and -_.", `[A-Za-z0-9_][A-Za-z0-9._-]*`).length(1, 128)
-	envRule      = pattern("the name of an environment variable", `[A-Za-z_][A-Za-z0-9_]*`).length(1, 128)
-	addressRule  = pattern("unix:///path or tcp://host:port", `unix:///[^\s]+|tcp://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}`)
-	cacheRule    = pattern("a cache in BuildKit's words, such as type=registry,ref=HOST/NAME:TAG", `[^\s\x00-\x1f-][^\x00-\x1f]*`)
-	versionRule  = pattern("a Slipway version such as 0.3.1", `v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?`)
-	urlRule      = pattern("an https URL; it may hold {version}, {os} and {arch}", `https://[^\s/]+(/\S*)?`)
-	sha256Rule   = pattern("a SHA-256 of 64 hex digits", `[0-9a-f]{64}`)
-	platformRule = pattern("a platform such as linux/amd64", `[a-z0-9]+/[a-z0-9]+`)
+	profileRule = patternRule("the name of an AWS profile", `[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?`)
+	packageRule = patternRule("a Go package in the agent's path, such as . or ./cmd/agent", `\.|(\./)?[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*`)
+	stageRule   = patternRule("the name of a stage: a letter followed by letters, digits and -_.", `[A-Za-z][A-Za-z0-9._-]*`).length(1, 128)
+	secretRule  = patternRule("the id of a secret: letters, digits and -_.", `[A-Za-z0-9_][A-Za-z0-9._-]*`).length(1, 128)
+	envRule     = patternRule("the name of an environment variable", `[A-Za-z_][A-Za-z0-9_]*`).length(1, 128)
+	addressRule = patternRule("unix:///path or tcp://host:port", `unix:///[^\s]+|tcp://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}`)
+	cacheRule   = patternRule("a cache in BuildKit's words, such as type=registry,ref=HOST/NAME:TAG", `[^\s\x00-\x1f-][^\x00-\x1f]*`)
+	versionRule = patternRule("a Slipway version such as 0.3.1", `v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?`)
+	urlRule     = patternRule("an https URL (plain http on loopback alone); it may hold {version}, {os} and {arch}",
+		`https://[^\s/]+(/\S*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?(/\S*)?`)
+	pageRule     = patternRule("an https URL", `https://[!-~]+`).length(1, 2048)
+	sha256Rule   = patternRule("a SHA-256 of 64 hex digits", `[0-9a-f]{64}`)
+	platformRule = patternRule("a platform such as linux/amd64", `[a-z0-9]+/[a-z0-9]+`)
 
-	discoveryRule = pattern("an https URL that holds /.well-known/openid-configuration",
+	discoveryRule = patternRule("an https URL that holds /.well-known/openid-configuration",
 		`https://.+/\.well-known/(openid-configuration|oauth-authorization-server(/.*)?)`)
-	scopeRule   = pattern("an OAuth scope without spaces", `[\x21\x23-\x5B\x5D-\x7E]+`).length(1, 255)
-	headerRule  = pattern("a header name: a letter followed by letters, digits, _ or -", `[A-Za-z][A-Za-z0-9_-]{0,255}`)
-	mountRule   = pattern("a path such as /mnt/data", `/mnt/[a-zA-Z0-9._-]+/?`).length(6, 200)
-	s3FilesRule = pattern("the ARN of an S3 Files access point",
+	scopeRule   = patternRule("an OAuth scope without spaces", `[\x21\x23-\x5B\x5D-\x7E]+`).length(1, 255)
+	headerRule  = patternRule("a header name: a letter followed by letters, digits, _ or -", `[A-Za-z][A-Za-z0-9_-]{0,255}`)
+	mountRule   = patternRule("a path such as /mnt/data", `/mnt/[a-zA-Z0-9._-]+/?`).length(6, 200)
+	s3FilesRule = patternRule("the ARN of an S3 Files access point",
 		`arn:aws[-a-z]*:s3files:[0-9a-z:-]+:file-system/fs-[0-9a-f]{17,40}/access-point/fsap-[0-9a-f]{17,40}`)
-	efsRule = pattern("the ARN of an EFS access point",
+	efsRule = patternRule("the ARN of an EFS access point",
 		`arn:aws[-a-z]*:elasticfilesystem:[0-9a-z:-]+:access-point/fsap-[0-9a-f]{8,40}`)
-	portPathRule = pattern("a path that begins with /", `/[\x21-\x7e]*`)
-	variableRule = pattern("a name of 1 to 100 characters without = or control characters", `[^=\x00-\x1f]+`).length(1, 100)
+	portPathRule = patternRule("a path that begins with /", `/[\x21-\x7e]*`)
+	variableRule = patternRule("a name of 1 to 100 characters without = or control characters", `[^=\x00-\x1f]+`).length(1, 100)
 	anyText      = rule{want: "a string that is not empty", min: 1}
 )
 
@@ -91,7 +94,7 @@ func branchProblem(text string) (message, hint string) {
 	return "", ""
 }
 
-var branchShape = regexp.MustCompile(`^[^-/.\s\x00-\x1f\x7f~^:\\'"]([^\s\x00-\x1f\x7f~^:\\'"]*[^/.\s\x00-\x1f\x7f~^:\\'"])?$`)
+var branchShape = pattern.New(`^[^-/.\s\x00-\x1f\x7f~^:\\'"]([^\s\x00-\x1f\x7f~^:\\'"]*[^/.\s\x00-\x1f\x7f~^:\\'"])?$`)
 
 // pathProblem says why a text is not a path inside the repository.
 func pathProblem(text string) (message, hint string) {

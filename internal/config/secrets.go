@@ -1,10 +1,11 @@
 package config
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // credentialPatterns are the shapes of credentials that carry their own mark
@@ -12,16 +13,16 @@ import (
 // known by the name of their variable alone.
 var credentialPatterns = []struct {
 	what    string
-	pattern *regexp.Regexp
+	pattern *pattern.Pattern
 }{
-	{"an AWS access key", regexp.MustCompile(`\b(AKIA[A-Z0-9]{7,}|ASIA[A-Z0-9]{16})\b`)},
-	{"a GitHub token", regexp.MustCompile(`\b(gh[pousr]_[A-Za-z0-9]{6,}|github_pat_[A-Za-z0-9_]{6,})`)},
-	{"a JSON web token", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}`)},
-	{"a Slack token", regexp.MustCompile(`\bxox[abeoprs]-[A-Za-z0-9-]{10,}`)},
-	{"an API key", regexp.MustCompile(`\bsk-(ant|proj|live|test)-[A-Za-z0-9_-]{10,}|\b[sr]k_live_[A-Za-z0-9]{10,}|\bAIza[A-Za-z0-9_-]{35}`)},
+	{"an AWS access key", pattern.New(`\b(AKIA[A-Z0-9]{7,}|ASIA[A-Z0-9]{16})\b`)},
+	{"a GitHub token", pattern.New(`\b(gh[pousr]_[A-Za-z0-9]{6,}|github_pat_[A-Za-z0-9_]{6,})`)},
+	{"a JSON web token", pattern.New(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}`)},
+	{"a Slack token", pattern.New(`\bxox[abeoprs]-[A-Za-z0-9-]{10,}`)},
+	{"an API key", pattern.New(`\bsk-(ant|proj|live|test)-[A-Za-z0-9_-]{10,}|\b[sr]k_live_[A-Za-z0-9]{10,}|\bAIza[A-Za-z0-9_-]{35}`)},
 }
 
-var pemBegin = regexp.MustCompile(`-----BEGIN([A-Z0-9 ]*)`)
+var pemBegin = pattern.New(`-----BEGIN([A-Z0-9 ]*)`)
 
 // credentialIn says what kind of credential a text seems to hold, "" for none.
 func credentialIn(text string) string {

@@ -170,6 +170,7 @@ func (r *reader) environment(name string, v value) Environment {
 		"execution_role":    func(v value) { e.ExecutionRole = r.text(v, roleRule) },
 		"network":           func(v value) { e.Network = r.network(v) },
 		"branch":            func(v value) { e.Branch = r.branch(v) },
+		"url":               func(v value) { e.URL = r.text(v, pageRule) },
 		"compute":           func(v value) { e.Compute = delivery.Compute(r.choice(v, "microvm", "instances")) },
 		"capacity_provider": func(v value) { e.CapacityProvider = r.text(v, capacityRule) },
 		"image_reference": func(v value) {

@@ -437,7 +437,7 @@ func TestAccessors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dev.Branch != "release/1.x" || dev.Profile != "my profile" || dev.Endpoint != "DEFAULT" ||
+	if dev.Branch != "release/1.x" || dev.URL != "https://agents.example.com/b" || dev.Profile != "my profile" || dev.Endpoint != "DEFAULT" ||
 		dev.ReadyTimeout != 15*time.Minute || dev.VerifyTimeout != 90*time.Second || dev.ImageReference != delivery.ByTag {
 		t.Errorf("got %+v", dev)
 	}
