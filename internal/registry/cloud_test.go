@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdkecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/ecr"
@@ -202,6 +203,67 @@ func TestLocalCloudTellsRegistriesApart(t *testing.T) {
 	var remote *delivery.RemoteError
 	if !errors.As(err, &remote) || remote.Kind != delivery.ErrNotFound || remote.Code != "NAME_UNKNOWN" {
 		t.Errorf("push to no repository: %v, want NAME_UNKNOWN", err)
+	}
+}
+
+// TestLocalCloudCopies moves an image between repositories: mounted where the
+// registry mounts, else streamed, within a registry or between two.
+func TestLocalCloudCopies(t *testing.T) {
+	for what, test := range map[string]struct {
+		account string
+		mounts  bool
+		bytes   bool // of layers were sent
+	}{
+		"mounted":             {account, true, false},
+		"mounting is off":     {account, false, true},
+		"to another registry": {"444455556666", true, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := startCloud(t)
+			from, to := c.repository(t, account, "echo/dev"), c.repository(t, test.account, "echo/stg")
+			if test.mounts {
+				c.mounting(t)
+			}
+			img := imageOf(t, strings.Repeat("layer one", 100_000), "layer two")
+			if err := from.Push(t.Context(), img, revision, nil); err != nil {
+				t.Fatal(err)
+			}
+			source, err := from.Open(t.Context(), digestOf(img.raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := len(c.sim.Journal())
+			var told delivery.Transfer
+			if err := to.Push(t.Context(), source, revision, func(now delivery.Transfer) { told = now }); err != nil {
+				t.Fatal(err)
+			}
+			if digest, err := to.Resolve(t.Context(), revision); err != nil || digest != digestOf(img.raw) {
+				t.Errorf("it is %s, %v", digest, err)
+			}
+			var sent int64
+			for _, call := range c.sim.Journal()[before:] {
+				if call.Method == "PATCH" || call.Method == "PUT" && strings.Contains(call.Path, "/blobs/") {
+					sent += call.Bytes
+				}
+			}
+			if (sent > 900_000) != test.bytes || told.Done != told.Total || told.Total < 900_000 {
+				t.Errorf("%d bytes of layers were sent; told %+v", sent, told)
+			}
+		})
+	}
+}
+
+// mounting turns the account's setting on.
+func (c *cloud) mounting(t *testing.T) {
+	t.Helper()
+	key, secret, err := c.sim.Administrator(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := sdkecr.New(sdkecr.Options{Region: "us-east-1", BaseEndpoint: aws.String(c.url.String()),
+		Credentials: credentials.NewStaticCredentialsProvider(key, secret, "")})
+	if _, err := api.PutAccountSetting(t.Context(), &sdkecr.PutAccountSettingInput{Name: aws.String("BLOB_MOUNTING"), Value: aws.String("ENABLED")}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,26 @@ func TestExpiredLoginIsRenewedOnce(t *testing.T) {
 				t.Errorf("the login is in the error: %v", err)
 			}
 		})
+	}
+}
+
+// TestLoginExpiresAtAHead renews a login that ends at a request whose answer
+// has no text to say so.
+func TestLoginExpiresAtAHead(t *testing.T) {
+	next := plainRegistry()
+	r, _ := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); r.Method == http.MethodHead && password == "canary-1" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+	var asked atomic.Int32
+	r.Auth = func(context.Context) (string, string, time.Time, error) {
+		return "AWS", fmt.Sprintf("canary-%d", asked.Add(1)), time.Time{}, nil
+	}
+	if err := r.Push(t.Context(), newImage(t, 50_000), "one", nil); err != nil || asked.Load() != 2 {
+		t.Errorf("%v, asked %d times, want 2", err, asked.Load())
 	}
 }
 

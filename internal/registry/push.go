@@ -18,7 +18,9 @@ import (
 // manifests of an index's children, then the image's own manifest under tag.
 // Where tag names that manifest already, nothing is sent. progress, which may
 // be nil, is told the bytes of blobs so far, one call at a time; what is there
-// already counts as done.
+// already counts as done. Blobs of an image in another repository of the same
+// registry are mounted where the registry lets them be (OCI distribution:
+// mounting a blob from another repository), else sent on as they are read.
 //
 // It returns delivery.ErrExists where tag is immutable and names another
 // digest, delivery.ErrNotFound (NAME_UNKNOWN) where there is no repository.
@@ -173,7 +175,7 @@ func (r *Repository) upload(ctx context.Context, img delivery.Image, blobs []v1.
 // followed by a new upload, after asking whether the blob arrived after all.
 func (r *Repository) uploadOne(ctx context.Context, pusher *remote.Pusher, s *session, img delivery.Image, d v1.Descriptor, count *counter) error {
 	err := r.try(ctx, "push blob", d.Digest.String(), func() error {
-		if err := pusher.Upload(ctx, s.repo, &layer{ctx: ctx, img: img, desc: d, count: count}); err != nil {
+		if err := pusher.Upload(ctx, s.repo, r.mountable(&layer{ctx: ctx, img: img, desc: d, count: count})); err != nil {
 			return &uploadError{err}
 		}
 		return nil
@@ -182,4 +184,17 @@ func (r *Repository) uploadOne(ctx context.Context, pusher *remote.Pusher, s *se
 		count.set(d, d.Size)
 	}
 	return err
+}
+
+// mountable says of a blob where in the registry it is, if it is.
+func (r *Repository) mountable(l *layer) v1.Layer {
+	from, ok := l.img.(*image)
+	if !ok || from.repository.Registry != r.Registry || from.repository.Name == r.Name {
+		return l
+	}
+	s, err := from.repository.open()
+	if err != nil {
+		return l // it is read from there, and that tells why not
+	}
+	return &remote.MountableLayer{Layer: l, Reference: s.repo.Digest(l.desc.Digest.String())}
 }

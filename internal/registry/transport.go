@@ -194,12 +194,16 @@ func (t *login) drop(c *credential) {
 }
 
 // hasExpired says whether a login was refused for its age: 401, or ECR's 403
-// with the text "Your authorization token has expired".
+// with the text "Your authorization token has expired". The answer to a HEAD
+// has no text: it may have been that.
 func hasExpired(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
 		return true
 	case http.StatusForbidden:
+		if resp.Request != nil && resp.Request.Method == http.MethodHead {
+			return true
+		}
 		head, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a cut body is no worse than none
 		resp.Body = struct {
 			io.Reader
