@@ -66,6 +66,31 @@ func (p *Parameters) Value(ctx context.Context, name string) (value string, secr
 	return aws.ToString(out.Parameter.Value), out.Parameter.Type == types.ParameterTypeSecureString, nil
 }
 
+// historyPages bounds a history: SSM keeps 100 versions, and gives 50 at once.
+const historyPages = 20
+
+// History returns the values that a parameter has had and that SSM still
+// keeps, oldest first, or ErrNotFound (SSM API: GetParameterHistory).
+func (p *Parameters) History(ctx context.Context, name string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, sdkBudget)
+	defer cancel()
+	var values []string
+	in := &ssm.GetParameterHistoryInput{Name: aws.String(name), MaxResults: aws.Int32(50)}
+	for range historyPages {
+		out, err := p.client.GetParameterHistory(ctx, in)
+		if err != nil {
+			return nil, sdkError("SSM", "GetParameterHistory", name, err)
+		}
+		for _, v := range out.Parameters {
+			values = append(values, aws.ToString(v.Value))
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return values, nil
+		}
+	}
+	return nil, fmt.Errorf("SSM GetParameterHistory %s: it has no end", name)
+}
+
 // PutParameter writes the value as a String. Without overwrite it returns
 // ErrExists where there is one; the value may be this call's own then, where
 // an earlier attempt's answer was lost.

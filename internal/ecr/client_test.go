@@ -115,6 +115,34 @@ func TestCreateRepositoryThatIsThere(t *testing.T) {
 	}
 }
 
+// TestContents reads what only a real ECR answers, page by page.
+func TestContents(t *testing.T) {
+	c, seen := serve(t, map[string]answer{"DescribeImages": {200, `{"imageDetails":[
+		{"imageDigest":"sha256:a","imageTags":["v1"],"imagePushedAt":1.7e9,"imageStatus":"ARCHIVED","lastArchivedAt":1.8e9,
+		 "lastRecordedPullTime":1.71e9,"lastActivatedAt":1.72e9,"imageManifestMediaType":"application/vnd.docker.distribution.manifest.list.v2+json"},
+		{"imageDigest":"sha256:b","imagePushedAt":1.75e9,"imageStatus":"ACTIVE","imageManifestMediaType":"application/vnd.oci.image.manifest.v1+json"},
+		{"imageDigest":"sha256:c","imagePushedAt":1.75e9,"imageStatus":"ACTIVATING"}]}`}})
+	got, err := c.Contents(t.Context(), "echo/runtime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+	want := []StoredImage{
+		{Digest: "sha256:a", Tags: []string{"v1"}, Index: true, Archived: true, Pushed: at(1.7e9), Pulled: at(1.71e9), Activated: at(1.72e9), Transitioned: at(1.8e9)},
+		{Digest: "sha256:b", Pushed: at(1.75e9)},
+		{Digest: "sha256:c", Archived: true, Pushed: at(1.75e9)}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("contents (-want +got):\n%s", diff)
+	}
+	if asked := (*seen)[0]; !strings.Contains(asked, `"imageStatus":"ANY"`) || !strings.Contains(asked, `"maxResults":1000`) {
+		t.Errorf("asked for %s", asked)
+	}
+	c, _ = serve(t, map[string]answer{"DescribeImages": {200, `{"imageDetails":[],"nextToken":"again"}`}})
+	if _, err := c.Contents(t.Context(), "echo/runtime"); err == nil || !strings.Contains(err.Error(), "no end") {
+		t.Errorf("pages without end: %v", err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for code, want := range map[string]error{
 		"RepositoryNotFoundException": delivery.ErrNotFound, "AccessDeniedException": delivery.ErrDenied,

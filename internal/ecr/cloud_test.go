@@ -1,7 +1,9 @@
 package ecr_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -67,6 +69,31 @@ func TestAgainstTheLocalCloud(t *testing.T) {
 	}
 	if text, err := c.Lifecycle(ctx, "echo/runtime"); text != lifecycle || err != nil {
 		t.Errorf("lifecycle policy %s, %v", text, err)
+	}
+	images, err := c.Contents(ctx, "echo/runtime")
+	if len(images) > 0 || err != nil {
+		t.Errorf("an empty repository holds %+v, %v", images, err)
+	}
+	if _, err := c.Contents(ctx, "nosuch/runtime"); !errors.Is(err, delivery.ErrNotFound) {
+		t.Errorf("contents of none: %v, want ErrNotFound", err)
+	}
+	const index = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+	for _, tag := range []string{"latest", "one"} {
+		if _, err := c.API.PutImage(ctx, &awsecr.PutImageInput{RepositoryName: aws.String("echo/runtime"),
+			ImageManifest: aws.String(index), ImageTag: aws.String(tag)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if images, err = c.Contents(ctx, "echo/runtime"); err != nil || len(images) != 1 {
+		t.Fatalf("the repository holds %+v, %v", images, err)
+	}
+	if pushed := images[0].Pushed; pushed.After(time.Now()) || time.Since(pushed) > time.Minute {
+		t.Errorf("pushed at %v", pushed)
+	}
+	images[0].Pushed = time.Time{}
+	hashed := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(index)))
+	if diff := cmp.Diff(ecr.StoredImage{Digest: hashed, Tags: []string{"latest", "one"}, Index: true}, images[0]); diff != "" {
+		t.Errorf("image (-want +got):\n%s", diff)
 	}
 	user, password, expires, err := c.Credentials(ctx)
 	if err != nil || user != "AWS" || password == "" || !expires.After(time.Now()) {

@@ -1,5 +1,5 @@
 // Package ecr asks ECR's API what the registry protocol does not say: the
-// login, and a repository's facts; and makes a repository, which is an
+// login, and what a repository is and holds; and makes a repository, which is an
 // administrator's act.
 //
 // It refuses to move image bytes or tags (internal/registry does), to delete,
