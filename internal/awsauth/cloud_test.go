@@ -79,9 +79,9 @@ func trustGitHub(t *testing.T, s *awsauth.Session, subject string) string {
 // job starts a job and returns its environment.
 func job(t *testing.T, c *sim.Cloud, base, description string) map[string]string {
 	t.Helper()
-	var vars map[string]string
-	call(t, http.MethodPost, base+"/_local/jobs", "Bearer "+c.ControlToken(), description, &vars)
-	return vars
+	var started sim.JobState
+	call(t, http.MethodPost, base+"/_local/jobs", "Bearer "+c.ControlToken(), description, &started)
+	return started.Environ
 }
 
 func call(t *testing.T, method, address, authorization, body string, out any) {

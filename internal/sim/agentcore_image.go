@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
 
+	"github.com/slipway-cd/slipway/internal/pattern"
 	"github.com/slipway-cd/slipway/internal/sim/sandbox"
 )
 
@@ -51,7 +51,7 @@ type imageConfig struct {
 	} `json:"config"`
 }
 
-var numericUser = regexp.MustCompile(`^[0-9]*(:[0-9]+)?$`)
+var numericUser = pattern.New(`^[0-9]*(:[0-9]+)?$`)
 
 // prepare pulls a version's image by digest and says how to run it. The
 // agent's environment is the image's, with the runtime's variables above it.

@@ -24,18 +24,21 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	ggcr "github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// agentPrograms builds the tests' agents once, static and for this machine:
-// the sandbox's, which does what its payload asks for, and the small one of
-// each protocol.
+// The tests' agents, as layers that are made once, static and for this machine:
+// the sandbox's, which does what its payload asks for, and the small one of each
+// protocol. They are not compressed: with the race detector, that took longer than
+// all else.
 var (
-	agentProgram    = sync.OnceValues(func() ([]byte, error) { return buildAgent("./sandbox/testdata/agent") })
-	protocolProgram = sync.OnceValues(func() ([]byte, error) { return buildAgent("./testdata/agent") })
+	agentLayer    = sync.OnceValues(func() (v1.Layer, error) { return buildAgent("./sandbox/testdata/agent") })
+	protocolLayer = sync.OnceValues(func() (v1.Layer, error) { return buildAgent("./testdata/agent") })
 )
 
-func buildAgent(source string) ([]byte, error) {
+func buildAgent(source string) (v1.Layer, error) {
 	dir, err := os.MkdirTemp("", "slipway-agent-")
 	if err != nil {
 		return nil, err
@@ -47,35 +50,45 @@ func buildAgent(source string) ([]byte, error) {
 	if raw, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the agent: %w\n%s", err, raw)
 	}
-	return os.ReadFile(out)
+	program, err := os.ReadFile(out)
+	if err != nil {
+		return nil, err
+	}
+	var raw bytes.Buffer
+	w := tar.NewWriter(&raw)
+	if err := w.WriteHeader(&tar.Header{Name: "agent", Mode: 0o755, Size: int64(len(program))}); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(program); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return static.NewLayer(raw.Bytes(), ggcr.DockerUncompressedLayer), nil
 }
 
 // agentImage is an image of the sandbox's agent; env is the image's.
 func agentImage(t *testing.T, env ...string) v1.Image {
 	t.Helper()
-	return programImage(t, must[[]byte](t)(agentProgram()), env...)
+	return programImage(t, must[v1.Layer](t)(agentLayer()), env...)
+}
+
+// zippedImage is agentImage as builds push it.
+func zippedImage(t *testing.T, env ...string) v1.Image {
+	t.Helper()
+	layer := must[v1.Layer](t)(agentLayer())
+	return programImage(t, must[v1.Layer](t)(tarball.LayerFromOpener(layer.Uncompressed, tarball.WithCompressedCaching)), env...)
 }
 
 // protocolImage is an image of the small agent of each protocol.
 func protocolImage(t *testing.T) v1.Image {
 	t.Helper()
-	return programImage(t, must[[]byte](t)(protocolProgram()))
+	return programImage(t, must[v1.Layer](t)(protocolLayer()))
 }
 
-func programImage(t *testing.T, program []byte, env ...string) v1.Image {
+func programImage(t *testing.T, layer v1.Layer, env ...string) v1.Image {
 	t.Helper()
-	var raw bytes.Buffer
-	w := tar.NewWriter(&raw)
-	if err := w.WriteHeader(&tar.Header{Name: "agent", Mode: 0o755, Size: int64(len(program))}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(program); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer := must[v1.Layer](t)(tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw.Bytes())), nil }))
 	img := must[v1.Image](t)(mutate.AppendLayers(empty.Image, layer))
 	config := must[*v1.ConfigFile](t)(img.ConfigFile()).DeepCopy()
 	config.OS, config.Architecture = "linux", runtime.GOARCH
@@ -155,7 +168,7 @@ func (f *fleet) must(arn, session, payload string) map[string]any {
 func TestInvoke(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
 	f := newFleet(t)
-	f.push("one", agentImage(t, "REVISION=image", "PATH=/bin"))
+	f.push("one", zippedImage(t, "REVISION=image", "PATH=/bin"))
 	id, arn := f.deploy(map[string]string{"REVISION": "one"})
 	if got := f.must(arn, "", `{}`); got["revision"] != "one" {
 		t.Errorf("the runtime's variables are not above the image's: %v", got)

@@ -159,7 +159,7 @@ func TestA2A(t *testing.T) {
 	other := f.small("HTTP", nil, nil)
 	_, err = f.data.GetAgentCard(t.Context(), &bedrockagentcore.GetAgentCardInput{AgentRuntimeArn: &other})
 	wantFault(t, err, "ValidationException", 400, "agent card")
-	_, err = f.data.GetAgentCard(t.Context(), &bedrockagentcore.GetAgentCardInput{AgentRuntimeArn: aws.String(arn[:len(arn)-1] + "x")})
+	_, err = f.data.GetAgentCard(t.Context(), &bedrockagentcore.GetAgentCardInput{AgentRuntimeArn: aws.String(elsewhere(arn))})
 	wantFault(t, err, "ResourceNotFoundException", 404, "")
 }
 

@@ -157,13 +157,13 @@ func TestSilentClients(t *testing.T) {
 func TestEnvironmentNamesTheAuthority(t *testing.T) {
 	c := &Cloud{Dir: t.TempDir()}
 	address, _ := served(t, c)
-	env := must[map[string]string](t)(c.startJob(Job{Repository: "acme/agents"}, address))
+	env := must[JobState](t)(c.startJob(Job{Repository: "acme/agents"}, address)).Environ
 	if env["AWS_ENDPOINT_URL"] != "http://"+address || env["AWS_ENDPOINT_URL_STS"] != "http://"+address ||
 		env["AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"] != "https://"+address || env["AWS_CA_BUNDLE"] != c.AuthorityFile() || env["NODE_EXTRA_CA_CERTS"] != c.AuthorityFile() {
 		t.Errorf("a job sees %v", env)
 	}
 	plain, _, _ := openCloud(t, nil)
-	env = must[map[string]string](t)(plain.startJob(Job{Repository: "acme/agents"}, address))
+	env = must[JobState](t)(plain.startJob(Job{Repository: "acme/agents"}, address)).Environ
 	if env["AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"] != "" || env["AWS_CA_BUNDLE"] != "" {
 		t.Errorf("without HTTPS, a job sees %v", env)
 	}

@@ -38,12 +38,19 @@ func (c *Cloud) bodyLimit(r *http.Request) int64 {
 		return maxStranger
 	}
 	if strings.HasPrefix(r.URL.Path, "/runtimes/") && strings.HasSuffix(r.URL.Path, "/invocations") {
-		return maxPayload
+		return c.maxPayload()
 	}
 	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".UploadLayerPart") {
-		return maxLayerPartBody
+		return c.maxLayerPartBody()
 	}
 	return maxBody
+}
+
+func (c *Cloud) maxPayload() int64 {
+	if c.payloadLimit > 0 {
+		return c.payloadLimit
+	}
+	return maxPayload
 }
 
 // protocol is one of AWS's wire protocols.
@@ -155,7 +162,7 @@ func (c *Cloud) serveAWS(w http.ResponseWriter, r *http.Request) {
 		entry.Allowed, entry.Why = false, f.reason()
 	}
 	c.journal.add(entry)
-	k.hit.end()
+	k.hit.end(r.Context())
 }
 
 // denies says whether a fault is a refusal of the caller. The JSON protocols

@@ -46,10 +46,18 @@ func TestCallsHaveOneForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]int64{key: maxPayload, "AKIAUNKNOWN": maxStranger} {
+	for id, want := range map[string]int64{key: 100_000_000, "AKIAUNKNOWN": maxStranger} {
 		r.Header.Set("Authorization", sigAlgorithm+" Credential="+id+"/20260101/us-east-1/bedrock-agentcore/aws4_request")
 		if n := c.bodyLimit(r); n != want {
 			t.Errorf("a payload of %s may have %d bytes", id, n)
+		}
+	}
+	r.Header.Set("Authorization", sigAlgorithm+" Credential="+key+"/20260101/us-east-1/ecr/aws4_request")
+	r.URL.Path = "/"
+	for operation, least := range map[string]int64{"UploadLayerPart": 20_971_520 / 3 * 4, "PutImage": 2 * maxManifest} {
+		r.Header.Set("X-Amz-Target", "AmazonEC2ContainerRegistry_V20150921."+operation)
+		if n := c.bodyLimit(r); n < least || n > 2*least {
+			t.Errorf("a call of %s may have %d bytes", operation, n)
 		}
 	}
 }

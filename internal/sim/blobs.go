@@ -11,11 +11,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // maxLayer is ECR's bound of a layer, 52,000 MiB, in bytes.
@@ -23,8 +24,8 @@ const maxLayer = 52_000 << 20
 
 var (
 	// uploadPattern is an upload's id, which names its file.
-	uploadPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-	chunkRange    = regexp.MustCompile(`^([0-9]+)-([0-9]+)$`)
+	uploadPattern = pattern.New(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	chunkRange    = pattern.New(`^([0-9]+)-([0-9]+)$`)
 )
 
 // upload is a blob on its way: a file that grows, and the hash of what is in

@@ -65,9 +65,11 @@ type Cloud struct {
 	disk    disk
 	// patience is the constant of that name where it is zero; tests have less.
 	patience time.Duration
-	store    *store
-	journal  *journal
-	faults   faults // faults*.go
+	// payloadLimit bounds a payload in bytes. If zero, AgentCore's 100 MB.
+	payloadLimit int64
+	store        *store
+	journal      *journal
+	faults       faults // faults*.go
 
 	policies  policyCache
 	identity  identity  // STS, IAM, GitHub's issuer: identity*.go, sts.go, iam.go, oidc.go

@@ -99,15 +99,19 @@ func TestWhatHasEndedMakesRoom(t *testing.T) {
 	c, _, _ := openCloud(t, clock.now)
 	r := role{Account: DefaultAccount, Name: "r", ID: "AROAX"}
 	old := must[accessKey](t)(c.newSession(r, "s", "", "", time.Hour))
-	must[map[string]string](t)(c.startJob(Job{Repository: "acme/agents"}, "127.0.0.1:1"))
+	must[JobState](t)(c.startJob(Job{Repository: "acme/agents"}, "127.0.0.1:1"))
 	clock.add(26 * time.Hour)
 	must[accessKey](t)(c.newSession(r, "s", "", "", time.Hour))
 	var kept accessKey
 	if c.store.get(keyRecord+old.ID, &kept) {
 		t.Error("the session of yesterday is kept")
 	}
-	if jobs := c.store.keys(jobRecord); len(jobs) > 0 {
-		t.Errorf("yesterday's jobs are kept: %v", jobs)
+	clock.add(keptRuns)
+	if err := c.forgetRuns(); err != nil {
+		t.Fatal(err)
+	}
+	if old := append(c.store.keys(jobRecord), c.store.keys(workflowRunRecord)...); len(old) > 0 {
+		t.Errorf("runs of last season are kept: %v", old)
 	}
 }
 

@@ -94,7 +94,7 @@ func (c *Cloud) openIdentity() error {
 		return fmt.Errorf("opening the issuer's key: %w", err)
 	}
 	c.identity.keys = c.identity.signer.published()
-	return c.forgetExpired()
+	return errors.Join(c.forgetExpired(), c.forgetRuns())
 }
 
 // keptSecret reads the secret kept at path, or makes it.
@@ -122,7 +122,7 @@ func (c *Cloud) forgetExpired() error {
 			return err
 		}
 	}
-	return c.forgetJobs()
+	return nil
 }
 
 // ControlToken returns the bearer token of the control API (/_local/). It is

@@ -13,10 +13,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // Limits of layers that are uploaded by API (UploadLayerPart's model; the
@@ -25,9 +26,24 @@ const (
 	maxLayerPart  = 20_971_520
 	minLayerPart  = 5 << 20 // of every part but the last
 	maxLayerParts = 4200
-	// maxLayerPartBody is a part in base64, within JSON.
-	maxLayerPartBody = maxLayerPart/3*4 + 64<<10
 )
+
+func (c *Cloud) maxLayerPart() int64 {
+	if c.ecr.layerPartLimit > 0 {
+		return c.ecr.layerPartLimit
+	}
+	return maxLayerPart
+}
+
+func (c *Cloud) minLayerPart() int64 {
+	if c.ecr.layerPartLeast > 0 {
+		return c.ecr.layerPartLeast
+	}
+	return minLayerPart
+}
+
+// maxLayerPartBody is a part in base64, within JSON.
+func (c *Cloud) maxLayerPartBody() int64 { return c.maxLayerPart()/3*4 + 64<<10 }
 
 // layerURLLife is how long GetDownloadUrlForLayer's answer works: an hour, as
 // ECR's redirects to S3 do.
@@ -66,7 +82,7 @@ func (c *Cloud) initiateLayerUpload(k *call) (any, error) {
 	if err := c.store.put(layerUploadKey(r, id), layerUpload{}); err != nil {
 		return nil, err
 	}
-	return map[string]any{"uploadId": id, "partSize": maxLayerPart}, nil
+	return map[string]any{"uploadId": id, "partSize": c.maxLayerPart()}, nil
 }
 
 // targetRepository is target for operations that need the repository itself.
@@ -127,8 +143,8 @@ func (c *Cloud) uploadLayerPart(k *call) (any, error) {
 	if in.First == nil || in.Last == nil || *in.First < 0 || *in.Last < 0 {
 		return nil, ecrInvalid("Invalid parameter at 'partFirstByte' or 'partLastByte' failed to satisfy constraint: 'Member must have value greater than or equal to 0'")
 	}
-	if len(in.Blob) > maxLayerPart {
-		return nil, ecrInvalid("Invalid parameter at 'layerPartBlob' failed to satisfy constraint: 'Member must have length less than or equal to %d'", maxLayerPart)
+	if most := c.maxLayerPart(); int64(len(in.Blob)) > most {
+		return nil, ecrInvalid("Invalid parameter at 'layerPartBlob' failed to satisfy constraint: 'Member must have length less than or equal to %d'", most)
 	}
 	err := c.useLayerUpload(k, in.layerInput, func(r *repository, u *upload, kept *layerUpload) error {
 		if len(in.Blob) == 0 || *in.First != u.size || *in.Last-*in.First+1 != int64(len(in.Blob)) {
@@ -154,7 +170,7 @@ func (c *Cloud) keepLayerPart(r *repository, u *upload, kept *layerUpload, in la
 		return err
 	}
 	after := layerUpload{Size: u.size, Parts: kept.Parts + 1, Last: int64(len(part)),
-		TooSmall: kept.TooSmall || kept.Parts > 0 && kept.Last < minLayerPart}
+		TooSmall: kept.TooSmall || kept.Parts > 0 && kept.Last < c.minLayerPart()}
 	err := c.store.put(layerUploadKey(r, in.UploadID), after)
 	if err != nil && !errors.Is(err, errUnsynced) {
 		u.size, u.hash = before, nil
@@ -214,7 +230,7 @@ func (c *Cloud) finishLayer(r *repository, u *upload, kept *layerUpload, digest 
 	case kept.Parts == 0:
 		return faultf(http.StatusBadRequest, "EmptyUploadException", "The upload cannot be completed because it does not have any parts")
 	case kept.TooSmall:
-		return faultf(http.StatusBadRequest, "LayerPartTooSmallException", "Layer parts must be at least %d bytes in size, but for the last", minLayerPart)
+		return faultf(http.StatusBadRequest, "LayerPartTooSmallException", "Layer parts must be at least %d bytes in size, but for the last", c.minLayerPart())
 	}
 	if _, err := os.Stat(c.blobPath(r, digest)); err == nil {
 		return errors.Join(faultf(http.StatusBadRequest, "LayerAlreadyExistsException",
@@ -277,7 +293,7 @@ func (c *Cloud) inImage(r *repository, digest string) bool {
 const layerPrefix = "/_layers/"
 
 // layerURL is a layer's path: a repository's directory and a sha256.
-var layerURL = regexp.MustCompile(`^/_layers/([0-9a-f]+)/([0-9a-f]{64})$`)
+var layerURL = pattern.New(`^/_layers/([0-9a-f]+)/([0-9a-f]{64})$`)
 
 func layerPath(store, digest string) string {
 	return layerPrefix + store + "/" + strings.TrimPrefix(digest, "sha256:")

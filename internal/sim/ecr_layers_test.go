@@ -23,7 +23,7 @@ import (
 func (h *hub) initiate() string {
 	h.t.Helper()
 	out := must[*ecr.InitiateLayerUploadOutput](h.t)(h.ecr.InitiateLayerUpload(h.t.Context(), &ecr.InitiateLayerUploadInput{RepositoryName: &h.repository}))
-	if *out.PartSize < minLayerPart || *out.PartSize > maxLayerPart {
+	if *out.PartSize != 20_971_520 && h.cloud.ecr.layerPartLimit == 0 {
 		h.t.Errorf("parts shall be of %d bytes", *out.PartSize)
 	}
 	return *out.UploadId
@@ -118,9 +118,11 @@ func TestLayersByAPIRefuse(t *testing.T) {
 	registrys := filepath.Base(h.do("POST", "/blobs/uploads/", nil).Header.Get("Location"))
 	_, err := h.part(registrys, 0, blob)
 	wantCode(t, err, "UploadNotFoundException")
-	_, err = h.part(empty, 0, make([]byte, maxLayerPart+1))
+	const most = 64 << 10
+	h.cloud.ecr.layerPartLimit = most
+	_, err = h.part(empty, 0, make([]byte, most+1))
 	wantCode(t, err, "InvalidParameterException")
-	must[*ecr.UploadLayerPartOutput](t)(h.part(empty, 0, make([]byte, maxLayerPart)))
+	must[*ecr.UploadLayerPartOutput](t)(h.part(empty, 0, make([]byte, most)))
 
 	h.cloud.ecr.layerLimit = 100
 	_, err = h.part(h.initiate(), 0, blob)
@@ -128,17 +130,19 @@ func TestLayersByAPIRefuse(t *testing.T) {
 	createRepository(t, h.ecr, "team/other")
 	other := *h
 	other.repository = "team/other"
-	_, err = other.part(empty, maxLayerPart, blob)
+	_, err = other.part(empty, most, blob)
 	wantCode(t, err, "UploadNotFoundException")
 }
 
 // TestLayersByAPIAfterACrash: what was acknowledged is there, what was not is
 // not, and small parts are remembered.
 func TestLayersByAPIAfterACrash(t *testing.T) {
+	const least = 1000
 	h := newHub(t, "team/agent")
-	blob, digest := randomBlob(t, minLayerPart+700)
+	h.cloud.ecr.layerPartLeast = least
+	blob, digest := randomBlob(t, least+700)
 	id, small := h.initiate(), h.initiate()
-	must[*ecr.UploadLayerPartOutput](t)(h.part(id, 0, blob[:minLayerPart]))
+	must[*ecr.UploadLayerPartOutput](t)(h.part(id, 0, blob[:least]))
 	must[*ecr.UploadLayerPartOutput](t)(h.part(small, 0, blob[:10]))
 	must[*ecr.UploadLayerPartOutput](t)(h.part(small, 10, blob[10:20]))
 	half := must[*os.File](t)(os.OpenFile(filepath.Join(h.dir("uploads"), id), os.O_APPEND|os.O_WRONLY, 0))
@@ -147,13 +151,14 @@ func TestLayersByAPIAfterACrash(t *testing.T) {
 	}
 	kill(t, h.cloud)
 	reopened := &Cloud{Dir: h.cloud.Dir}
+	reopened.ecr.layerPartLeast = least
 	again := hubOf(t, reopened, serveCloud(t, reopened), h.repository)
-	_, err := again.part(id, 0, blob[:minLayerPart])
+	_, err := again.part(id, 0, blob[:least])
 	var invalid *types.InvalidLayerPartException
-	if !errors.As(err, &invalid) || *invalid.LastValidByteReceived != minLayerPart-1 {
+	if !errors.As(err, &invalid) || *invalid.LastValidByteReceived != least-1 {
 		t.Errorf("the upload goes on elsewhere: %v", err)
 	}
-	must[*ecr.UploadLayerPartOutput](t)(again.part(id, minLayerPart, blob[minLayerPart:]))
+	must[*ecr.UploadLayerPartOutput](t)(again.part(id, least, blob[least:]))
 	if err := again.complete(id, digest); err != nil {
 		t.Error(err)
 	}

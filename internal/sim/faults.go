@@ -15,6 +15,7 @@ const (
 	EffectError    = "error"    // refused, with a code of the service
 	EffectLatency  = "latency"  // answered late
 	EffectHang     = "hang"     // held until the client goes or the fault is cleared
+	EffectHold     = "hold"     // performed; the answer is held until the client goes or the fault is cleared, and never sent
 	EffectLost     = "lost"     // performed; the connection ends without an answer
 	EffectDrop     = "drop"     // the connection ends before anything is performed
 	EffectTruncate = "truncate" // performed, the answer cut half-way; an upload's own bytes are cut
@@ -40,6 +41,7 @@ type Fault struct {
 	Latency  int64  `json:"latency_ms,omitempty"` // milliseconds
 	State    string `json:"state,omitempty"`      // of what is stuck
 	Hits     int    `json:"hits"`                 // calls that it has befallen so far
+	Held     int    `json:"held,omitempty"`       // of them, those that were performed and then held
 }
 
 // faults are those that are set. They are kept in memory alone: a fault is a
@@ -73,7 +75,7 @@ func (c *Cloud) AddFault(f Fault) (Fault, error) {
 		c.faults.run = newID(8)
 	}
 	c.faults.last++
-	f.ID, f.Hits = "f"+strconv.Itoa(c.faults.last), 0
+	f.ID, f.Hits, f.Held = "f"+strconv.Itoa(c.faults.last), 0, 0
 	c.faults.set = append(c.faults.set, &setFault{Fault: f, key: c.faults.run + " " + f.ID, cleared: make(chan struct{})})
 	return f, nil
 }
@@ -115,7 +117,7 @@ func (c *Cloud) ClearFault(id string) error {
 func (c *Cloud) befall(service, operation, resource string) *hit {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
-	h := &hit{}
+	h := &hit{held: c.held}
 	for _, f := range c.faults.set {
 		if h.fault != nil && f.Effect != EffectLatency || !f.matches(service, operation, resource) || !f.due() {
 			continue
@@ -129,6 +131,13 @@ func (c *Cloud) befall(service, operation, resource string) *hit {
 		}
 	}
 	return h
+}
+
+// held counts a call that was performed and has no answer yet.
+func (c *Cloud) held(f *setFault) {
+	c.faults.mu.Lock()
+	defer c.faults.mu.Unlock()
+	f.Held++
 }
 
 func (f *setFault) matches(service, operation, resource string) bool {

@@ -15,6 +15,7 @@ type hit struct {
 	delay time.Duration
 	fault *setFault // nil: at most a delay
 	marks []string  // for the journal
+	held  func(*setFault)
 	// silent says that the client gets no byte: the connection just ends.
 	silent bool
 	whole  *cutAnswer // the answer that is cut when it is whole
@@ -43,7 +44,7 @@ func (h *hit) begin(ctx context.Context) error {
 		return h.hangUp()
 	case h.is(EffectHang):
 		return h.hang(ctx)
-	case h.is(EffectLost):
+	case h.is(EffectLost), h.is(EffectHold):
 		h.silent = true
 	}
 	return nil
@@ -68,7 +69,14 @@ func (h *hit) hangUp() error {
 
 // end lets happen what comes after a call was performed and journaled. It does
 // not return where the connection has to end: net/http knows this panic.
-func (h *hit) end() {
+func (h *hit) end(ctx context.Context) {
+	if h.is(EffectHold) {
+		h.held(h.fault)
+		select {
+		case <-h.fault.cleared:
+		case <-ctx.Done():
+		}
+	}
 	if h.whole != nil {
 		h.whole.sendHalf()
 		h.silent = true
@@ -86,7 +94,7 @@ func (h *hit) answer(w http.ResponseWriter) http.ResponseWriter {
 		return h.whole
 	case h.is(EffectCorrupt):
 		return &wrongAnswer{ResponseWriter: w}
-	case h.is(EffectLost), h.is(EffectDrop), h.is(EffectHang):
+	case h.is(EffectLost), h.is(EffectDrop), h.is(EffectHang), h.is(EffectHold):
 		return &mutedAnswer{ResponseWriter: w, hit: h}
 	}
 	return w

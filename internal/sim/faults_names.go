@@ -66,7 +66,7 @@ func (c *Cloud) completeFault(f *Fault) error {
 		if f.Service != "registry" || !slices.Contains([]string{"GetBlob", "GetManifest", "UploadBlob", "CompleteUpload", "PutManifest"}, f.Operation) {
 			return errors.New("what can be corrupt are registry:GetBlob, GetManifest, UploadBlob, CompleteUpload and PutManifest")
 		}
-	case EffectHang, EffectLost, EffectDrop, EffectTruncate:
+	case EffectHang, EffectHold, EffectLost, EffectDrop, EffectTruncate:
 	default:
 		return fmt.Errorf("there is no effect %q", f.Effect)
 	}

@@ -188,6 +188,28 @@ func TestFaultConnections(t *testing.T) {
 		}
 	}
 
+	mustFault(t, c, Fault{Service: "ssm", Operation: "PutParameter", Effect: EffectHold, Times: 1})
+	gone, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() { left <- put(gone, "/kept") }()
+	for faults := c.Faults(); faults[len(faults)-1].Held == 0; faults = c.Faults() {
+		time.Sleep(time.Millisecond) // there is nothing to be told by
+	}
+	if leave(); <-left == nil || !there("/kept") {
+		t.Error("what is held was answered, or not performed")
+	}
+	mustFault(t, c, Fault{Service: "ssm", Operation: "PutParameter", Effect: EffectHold, Times: 1})
+	go func() { left <- put(t.Context(), "/freed") }()
+	for faults := c.Faults(); faults[len(faults)-1].Held == 0; faults = c.Faults() {
+		time.Sleep(time.Millisecond) // there is nothing to be told by
+	}
+	if err := c.ClearFault(""); err != nil {
+		t.Fatal(err)
+	}
+	if <-left == nil || !there("/freed") {
+		t.Error("what was held and let go was answered, or not performed")
+	}
+
 	mustFault(t, c, Fault{Service: "ssm", Operation: "PutParameter", Effect: EffectHang})
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

@@ -338,3 +338,58 @@ func FuzzRuntimeOperations(f *testing.F) {
 		}
 	})
 }
+
+// FuzzGitHubBodies: what takes a body answers any with JSON, never with a fault
+// of its own, and nobody who may not is let in by one.
+func FuzzGitHubBodies(f *testing.F) {
+	c, _, _ := openCloud(f, nil)
+	if err := c.registerRepository(Repository{Owner: "acme", OwnerID: "1", Name: "agents", ID: "2", Readers: []string{"hubot"}}); err != nil {
+		f.Fatal(err)
+	}
+	e := newEnvironment(Repository{Owner: "acme", Name: "agents"}, "prd", time.Now())
+	e.Reviewers = []githubReviewer{{"User", "octocat"}}
+	waits, err := c.startJob(Job{Repository: "acme/agents", Environment: "dev"}, "localhost")
+	if err == nil {
+		err = c.store.put(environmentKey(Repository{Owner: "acme", Name: "agents"}, "prd"), e)
+	}
+	if err == nil {
+		waits, err = c.startJob(Job{Repository: "acme/agents", Environment: "prd", RunID: waits.RunID, Name: "promote"}, "localhost")
+	}
+	token, wrong := c.githubToken()
+	if err := errors.Join(err, wrong); err != nil {
+		f.Fatal(err)
+	}
+	paths := []string{"/deployments", "/deployments/1/statuses", "/actions/runs/" + waits.RunID + "/pending_deployments", "/actions/runs/" + waits.RunID + "/rerun"}
+	f.Add(uint8(0), []byte(`{"ref":"main","payload":"x","required_contexts":[]}`))
+	f.Add(uint8(1), []byte(`{"state":"success","auto_inactive":null,"environment":"é"}`))
+	f.Add(uint8(2), []byte(`{"environment_ids":[`+e.ID+`],"state":"approved","comment":""}`))
+	f.Add(uint8(3), []byte(`{"enable_debug_logging":1}`))
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		for _, token := range []string{token, personToken(token, "hubot")} {
+			r := httptest.NewRequest(http.MethodPost, "/api/v3/repos/acme/agents"+paths[int(which)%len(paths)], bytes.NewReader(body))
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			c.ServeHTTP(w, r)
+			if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
+				t.Fatalf("%s %s: %d %s", r.URL.Path, body, w.Code, w.Body)
+			}
+		}
+		if s, err := c.jobState(waits.ID, "localhost"); err != nil || s.Status != jobWaiting {
+			t.Fatalf("%s opens the gate: %+v %v", body, s, err)
+		}
+	})
+}
+
+// FuzzRefPattern: a pattern without special characters is a name; any other is
+// decided in no time.
+func FuzzRefPattern(f *testing.F) {
+	f.Add("release/*", "release/1")
+	f.Add("**/**/a/**/b", "a/a/a/a/a/a/b")
+	f.Add("v[!0-9]", "v[")
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		got := matchesRef(pattern, name)
+		if !strings.ContainsAny(pattern, `*?[\`) && got != (pattern == name) {
+			t.Errorf("%q and %q: %t", pattern, name, got)
+		}
+	})
+}

@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// GitHub's REST API, as much of it as sets an environment up: the repository,
-// what its tokens' subjects look like, environments with their protection,
-// variables and sealed secrets. A path that is not served answers 501 and names
+// GitHub's REST API, as much of it as a delivery meets: the repository, what
+// its tokens' subjects look like, environments with their protection, variables
+// and sealed secrets, runs that wait for a review, deployments. A path that is not served answers 501 and names
 // itself. testdata/github/openapi.json, GitHub's own description, judges every
 // answer.
 
@@ -24,10 +26,27 @@ type githubRoute struct {
 	method, path string
 	name         string
 	run          func(*githubCall) (int, any, error)
-	// job says that the token of a job may call it, whose workflow asks for
-	// contents: read and id-token: write alone.
-	job bool
+	// needs is the permission that a job's token has to have for it
+	// (GitHub docs: permissions required for GitHub Apps), whatever the
+	// repository's visibility. People may do what needs no more than to read.
+	// If empty, it is the administrator's alone.
+	needs string
 }
+
+// Permissions that routes need. No job has members or user; review is
+// deployments: write, and people who can read the repository may ask for it.
+const (
+	readMetadata     = "metadata:read"
+	readContents     = "contents:read"
+	readActions      = "actions:read"
+	writeActions     = "actions:write"
+	readChecks       = "checks:read"
+	readDeployments  = "deployments:read"
+	writeDeployments = "deployments:write"
+	readMembers      = "members:read"
+	readUser         = "user:read"
+	review           = "review"
+)
 
 // githubCall is one request.
 type githubCall struct {
@@ -40,24 +59,30 @@ type githubCall struct {
 	at     time.Time
 }
 
-// githubCaller is who a token belongs to: the administrator of everything, or
-// a job of one repository.
+// githubCaller is who a token belongs to: the administrator of everything, a
+// person, or a job of one repository.
 type githubCaller struct {
-	name       string
-	admin      bool
-	repository string
+	name, login string // as the journal and as answers have it
+	admin       bool
+	job         *Job // nil for people
 }
 
 // githubError is an error as GitHub answers it.
 type githubError struct {
 	status  int
 	message string
+	errors  string // what is wrong, where the message does not say it
 }
 
-func (e *githubError) Error() string { return e.message }
+func (e *githubError) Error() string {
+	if e.errors != "" {
+		return e.message + ": " + e.errors
+	}
+	return e.message
+}
 
 func githubFault(status int, format string, args ...any) error {
-	return &githubError{status, fmt.Sprintf(format, args...)}
+	return &githubError{status: status, message: fmt.Sprintf(format, args...)}
 }
 
 // githubRoutes are in the order in which they are tried: a name that is written
@@ -67,25 +92,62 @@ func (c *Cloud) githubRoutes() []githubRoute {
 	const subject, policies = "/actions/oidc/customization/sub", "/deployment-branch-policies"
 	const environment = repo + "/environments/{environment_name}"
 	routes := []githubRoute{
-		{"GET", repo, "repos/get", getRepo, true},
-		{"GET", repo + "/branches", "repos/list-branches", listBranches, true},
-		{"GET", repo + subject, "actions/get-custom-oidc-sub-claim-for-repo", getSubject, false},
-		{"PUT", repo + subject, "actions/set-custom-oidc-sub-claim-for-repo", putSubject, false},
-		{"GET", "/orgs/{org}" + subject, "oidc/get-oidc-custom-sub-template-for-org", getOwnerSubject, false},
-		{"PUT", "/orgs/{org}" + subject, "oidc/update-oidc-custom-sub-template-for-org", putOwnerSubject, false},
-		{"GET", repo + "/environments", "repos/get-all-environments", listEnvironments, false},
-		{"GET", environment, "repos/get-environment", getEnvironment, false},
-		{"PUT", environment, "repos/create-or-update-environment", putEnvironment, false},
-		{"DELETE", environment, "repos/delete-an-environment", deleteEnvironment, false},
-		{"GET", environment + policies, "repos/list-deployment-branch-policies", listBranchPolicies, false},
-		{"POST", environment + policies, "repos/create-deployment-branch-policy", createBranchPolicy, false},
-		{"GET", environment + policies + "/{branch_policy_id}", "repos/get-deployment-branch-policy", getBranchPolicy, false},
-		{"PUT", environment + policies + "/{branch_policy_id}", "repos/update-deployment-branch-policy", updateBranchPolicy, false},
-		{"DELETE", environment + policies + "/{branch_policy_id}", "repos/delete-deployment-branch-policy", deleteBranchPolicy, false},
-		{"GET", "/users/{username}", "users/get-by-username", getUser, true},
-		{"GET", "/orgs/{org}/teams/{team_slug}", "teams/get-by-name", getTeam, false},
+		{"GET", repo, "repos/get", getRepo, readMetadata},
+		{"GET", repo + "/branches", "repos/list-branches", listBranches, readContents},
+		{"GET", repo + subject, "actions/get-custom-oidc-sub-claim-for-repo", getSubject, ""},
+		{"PUT", repo + subject, "actions/set-custom-oidc-sub-claim-for-repo", putSubject, ""},
+		{"GET", "/orgs/{org}" + subject, "oidc/get-oidc-custom-sub-template-for-org", getOwnerSubject, ""},
+		{"PUT", "/orgs/{org}" + subject, "oidc/update-oidc-custom-sub-template-for-org", putOwnerSubject, ""},
+		{"GET", repo + "/environments", "repos/get-all-environments", listEnvironments, readActions},
+		{"GET", environment, "repos/get-environment", getEnvironment, readActions},
+		{"PUT", environment, "repos/create-or-update-environment", putEnvironment, ""},
+		{"DELETE", environment, "repos/delete-an-environment", deleteEnvironment, ""},
+		{"GET", environment + policies, "repos/list-deployment-branch-policies", listBranchPolicies, readActions},
+		{"POST", environment + policies, "repos/create-deployment-branch-policy", createBranchPolicy, ""},
+		{"GET", environment + policies + "/{branch_policy_id}", "repos/get-deployment-branch-policy", getBranchPolicy, readActions},
+		{"PUT", environment + policies + "/{branch_policy_id}", "repos/update-deployment-branch-policy", updateBranchPolicy, ""},
+		{"DELETE", environment + policies + "/{branch_policy_id}", "repos/delete-deployment-branch-policy", deleteBranchPolicy, ""},
+		{"GET", "/user", "users/get-authenticated", getMe, readUser},
+		{"GET", "/users/{username}", "users/get-by-username", getUser, readMetadata},
+		{"GET", "/orgs/{org}/teams/{team_slug}", "teams/get-by-name", getTeam, readMembers},
+		{"GET", "/orgs/{org}/teams/{team_slug}/members", "teams/list-members-in-org", listMembers, readMembers},
 	}
-	return slices.Concat(routes, settingRoutes(repo+"/actions", "repo"), settingRoutes(environment, "environment"))
+	return slices.Concat(routes, runRoutes(repo), deploymentRoutes(repo), settingRoutes(repo+"/actions", "repo"), settingRoutes(environment, "environment"))
+}
+
+// runRoutes are those of workflow runs and of the gates before their jobs.
+func runRoutes(repo string) []githubRoute {
+	runs := repo + "/actions/runs"
+	one := runs + "/{run_id}"
+	return []githubRoute{
+		{"GET", repo + "/actions/workflows", "actions/list-repo-workflows", listWorkflows, readActions},
+		{"GET", repo + "/actions/workflows/{workflow_id}", "actions/get-workflow", getWorkflow, readActions},
+		{"GET", runs, "actions/list-workflow-runs-for-repo", listRuns, readActions},
+		{"GET", one, "actions/get-workflow-run", getRun, readActions},
+		{"GET", one + "/attempts/{attempt_number}", "actions/get-workflow-run-attempt", getRun, readActions},
+		{"GET", one + "/jobs", "actions/list-jobs-for-workflow-run", listJobs, readActions},
+		{"GET", one + "/attempts/{attempt_number}/jobs", "actions/list-jobs-for-workflow-run-attempt", listJobs, readActions},
+		{"GET", one + "/artifacts", "actions/list-workflow-run-artifacts", listArtifacts, readActions},
+		{"GET", one + "/pending_deployments", "actions/get-pending-deployments-for-run", listPending, readActions},
+		{"POST", one + "/pending_deployments", "actions/review-pending-deployments-for-run", reviewRun, review},
+		{"GET", one + "/approvals", "actions/get-reviews-for-run", listApprovals, readActions},
+		{"POST", one + "/rerun", "actions/re-run-workflow", rerunRun, writeActions},
+		{"POST", one + "/cancel", "actions/cancel-workflow-run", cancelRun, writeActions},
+		{"GET", repo + "/check-runs/{check_run_id}/annotations", "checks/list-annotations", listAnnotations, readChecks},
+	}
+}
+
+func deploymentRoutes(repo string) []githubRoute {
+	all := repo + "/deployments"
+	one := all + "/{deployment_id}"
+	return []githubRoute{
+		{"GET", all, "repos/list-deployments", listDeployments, readDeployments},
+		{"POST", all, "repos/create-deployment", createDeployment, writeDeployments},
+		{"GET", one, "repos/get-deployment", getDeployment, readDeployments},
+		{"GET", one + "/statuses", "repos/list-deployment-statuses", listStatuses, readDeployments},
+		{"POST", one + "/statuses", "repos/create-deployment-status", createStatus, writeDeployments},
+		{"GET", one + "/statuses/{status_id}", "repos/get-deployment-status", getStatus, readDeployments},
+	}
 }
 
 // settingRoutes are those of variables and secrets, of a repository or of one
@@ -93,16 +155,16 @@ func (c *Cloud) githubRoutes() []githubRoute {
 func settingRoutes(under, of string) []githubRoute {
 	const variable, secret = "/variables/{name}", "/secrets/{secret_name}"
 	return []githubRoute{
-		{"GET", under + "/variables", "actions/list-" + of + "-variables", listVariables, false},
-		{"POST", under + "/variables", "actions/create-" + of + "-variable", createVariable, false},
-		{"GET", under + variable, "actions/get-" + of + "-variable", getVariable, false},
-		{"PATCH", under + variable, "actions/update-" + of + "-variable", updateVariable, false},
-		{"DELETE", under + variable, "actions/delete-" + of + "-variable", deleteVariable, false},
-		{"GET", under + "/secrets", "actions/list-" + of + "-secrets", listSecrets, false},
-		{"GET", under + "/secrets/public-key", "actions/get-" + of + "-public-key", getPublicKey, false},
-		{"GET", under + secret, "actions/get-" + of + "-secret", getSecret, false},
-		{"PUT", under + secret, "actions/create-or-update-" + of + "-secret", putSecret, false},
-		{"DELETE", under + secret, "actions/delete-" + of + "-secret", deleteSecret, false},
+		{"GET", under + "/variables", "actions/list-" + of + "-variables", listVariables, ""},
+		{"POST", under + "/variables", "actions/create-" + of + "-variable", createVariable, ""},
+		{"GET", under + variable, "actions/get-" + of + "-variable", getVariable, ""},
+		{"PATCH", under + variable, "actions/update-" + of + "-variable", updateVariable, ""},
+		{"DELETE", under + variable, "actions/delete-" + of + "-variable", deleteVariable, ""},
+		{"GET", under + "/secrets", "actions/list-" + of + "-secrets", listSecrets, ""},
+		{"GET", under + "/secrets/public-key", "actions/get-" + of + "-public-key", getPublicKey, ""},
+		{"GET", under + secret, "actions/get-" + of + "-secret", getSecret, ""},
+		{"PUT", under + secret, "actions/create-or-update-" + of + "-secret", putSecret, ""},
+		{"DELETE", under + secret, "actions/delete-" + of + "-secret", deleteSecret, ""},
 	}
 }
 
@@ -171,7 +233,7 @@ func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {
 	w = h.answer(w)
 	status, body, err := http.StatusOK, any(nil), h.begin(r.Context())
 	if f := asFault(err); f != nil {
-		err = &githubError{f.Status, f.Message}
+		err = &githubError{status: f.Status, message: f.Message}
 	}
 	if err == nil {
 		call.caller, err = c.githubCaller(r)
@@ -197,7 +259,7 @@ func (c *Cloud) serveGitHub(w http.ResponseWriter, r *http.Request) {
 	} else {
 		writeJSON(w, status, body)
 	}
-	h.end()
+	h.end(r.Context())
 }
 
 // resourceOf is what a path is about: owner/name/… without the words before it.
@@ -229,9 +291,13 @@ func (k *githubCall) head(h http.Header, requestID string) {
 func githubAnswer(err error) (int, any) {
 	e, ok := err.(*githubError) //nolint:errorlint // routes return it as it is
 	if !ok {
-		e = &githubError{http.StatusInternalServerError, "the local cloud failed: " + err.Error()}
+		e = &githubError{status: http.StatusInternalServerError, message: "the local cloud failed: " + err.Error()}
 	}
-	return e.status, map[string]string{"message": e.message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(e.status)}
+	body := map[string]string{"message": e.message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(e.status)}
+	if e.errors != "" {
+		body["errors"] = e.errors
+	}
+	return e.status, body
 }
 
 // githubCaller finds who a token belongs to.
@@ -248,10 +314,13 @@ func (c *Cloud) githubCaller(r *http.Request) (githubCaller, error) {
 		return githubCaller{}, err
 	}
 	if sameText(token, given) {
-		return githubCaller{name: "administrator", admin: true}, nil
+		return githubCaller{name: administratorLogin, login: administratorLogin, admin: true}, nil
 	}
 	if job, ok := c.jobOfToken(given); ok {
-		return githubCaller{name: job.subject(), repository: job.repository.FullName()}, nil
+		return githubCaller{name: job.subject(), login: actionsBot, job: &job}, nil
+	}
+	if login, ok := c.person(token, given); ok {
+		return githubCaller{name: login, login: login}, nil
 	}
 	return githubCaller{}, githubFault(http.StatusUnauthorized, "Bad credentials")
 }
@@ -276,8 +345,8 @@ func (k *githubCall) answer(route githubRoute, h http.Header) (int, any, error) 
 	return status, body, err
 }
 
-// admit finds the repository and refuses what a job's token may not do. A
-// private repository of others is not there for it.
+// admit finds the repository and refuses what the caller may not do. A private
+// repository of others is not there for it.
 func (k *githubCall) admit(route githubRoute, h http.Header) error {
 	if name, ok := k.names["repo"]; ok {
 		full := k.names["owner"] + "/" + name
@@ -286,11 +355,38 @@ func (k *githubCall) admit(route githubRoute, h http.Header) error {
 			h.Set("Location", k.address(k.byID(moved)))
 			return githubFault(http.StatusMovedPermanently, "Moved Permanently")
 		}
-		if !found || k.repo.Private && !k.caller.admin && !strings.EqualFold(full, k.caller.repository) {
+		if !found || !k.caller.sees(k.repo) {
 			return githubFault(http.StatusNotFound, "Not Found")
 		}
 	}
-	if !k.caller.admin && !route.job {
+	return k.caller.permitted(route.needs, k.repo)
+}
+
+// sees says whether a repository is there for the caller.
+func (a githubCaller) sees(r Repository) bool {
+	switch {
+	case a.admin || !r.Private:
+		return true
+	case a.job != nil:
+		return a.job.repository.ID == r.ID
+	}
+	return r.reads(a.login)
+}
+
+// permitted refuses what a job's token lacks the permission for, or is of
+// another repository for; and to people all but reading and reviewing.
+func (a githubCaller) permitted(needs string, r Repository) error {
+	job := a.job
+	switch {
+	case a.admin, job == nil && (needs == review || strings.HasSuffix(needs, ":read")):
+		return nil
+	case job == nil:
+		return githubFault(http.StatusForbidden, "Must have admin rights to Repository.")
+	case needs == review:
+		needs = writeDeployments
+	}
+	foreign := r.ID != "" && r.ID != job.repository.ID && strings.HasSuffix(needs, ":write")
+	if needs == "" || foreign || !job.may(needs) {
 		return githubFault(http.StatusForbidden, "Resource not accessible by integration")
 	}
 	return nil
@@ -320,4 +416,47 @@ func (k *githubCall) decode(v any) error {
 		return githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\n%v", err)
 	}
 	return nil
+}
+
+// decodeStrictly reads the body as the operations with a schema do: a member
+// that is not in it, or a needed one that is missing, is refused.
+func (k *githubCall) decodeStrictly(v any, needed ...string) error {
+	var members map[string]json.RawMessage
+	if len(bytes.TrimSpace(k.body)) > 0 {
+		if !json.Valid(k.body) {
+			return githubFault(http.StatusBadRequest, "Problems parsing JSON")
+		}
+		if json.Unmarshal(k.body, &members) != nil {
+			return githubFault(http.StatusBadRequest, "Body should be a JSON object")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !contains(jsonNames(v), name) {
+			return githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\n%q is not a permitted key.", name)
+		}
+	}
+	for _, name := range needed {
+		if raw, ok := members[name]; !ok || string(raw) == "null" {
+			return githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\n%q wasn't supplied.", name)
+		}
+	}
+	return k.decode(v)
+}
+
+// jsonNames are those of a structure that v points to.
+func jsonNames(v any) []string {
+	var names []string
+	t := reflect.TypeOf(v).Elem()
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Tag.Get("json"))
+	}
+	return names
+}
+
+// memberOf refuses a value that is none of those that a member can have.
+func memberOf(name, value string, values ...string) error {
+	if contains(values, value) {
+		return nil
+	}
+	return githubFault(http.StatusUnprocessableEntity, "Invalid request.\n\nFor 'properties/%s', %q is not a member of %q.", name, value, values)
 }

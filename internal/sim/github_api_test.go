@@ -46,7 +46,8 @@ func newGitHubJudge(t *testing.T) *githubJudge {
 	}
 	c, srv := startCloud(t)
 	for _, r := range []Repository{
-		{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true, Readers: []string{"octocat", "acme/platform"}},
+		{Owner: "acme", OwnerID: "1001", Name: "agents", ID: "2002", Immutable: true, Readers: []string{"octocat", "monalisa", "acme/platform"},
+			Teams: map[string][]string{"acme/platform": {"hubot", "octocat"}}},
 		{Owner: "acme", OwnerID: "1001", Name: "secretive", ID: "2003", Private: true, Readers: []string{"octocat"}},
 	} {
 		if err := c.registerRepository(r); err != nil {
@@ -57,7 +58,73 @@ func newGitHubJudge(t *testing.T) *githubJudge {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A job that waits has a deployment that does: GitHub's answers have been
+	// seen to say so, and its description leaves the word out.
+	for _, name := range []string{"GET " + statusesPattern, "GET " + statusesPattern + "/{status_id}"} {
+		alsoWaiting(description.Operations[name].Responses["200"])
+	}
 	return &githubJudge{t: t, srv: srv, token: token, api: description.Operations, saw: map[string]bool{}}
+}
+
+const statusesPattern = "/repos/{owner}/{repo}/deployments/{deployment_id}/statuses"
+
+// alsoWaiting adds the word to the enumeration of a deployment's states.
+func alsoWaiting(schema any) {
+	switch s := schema.(type) {
+	case []any:
+		for _, v := range s {
+			alsoWaiting(v)
+		}
+	case map[string]any:
+		if values, ok := s["enum"].([]any); ok && slices.Contains(values, any("inactive")) {
+			s["enum"] = append(values, "waiting")
+		}
+		for _, v := range s {
+			alsoWaiting(v)
+		}
+	}
+}
+
+// as is the judge as a person, or as a job with its token.
+func (j *githubJudge) as(login string) *githubJudge {
+	j.t.Helper()
+	other := *j
+	other.token = personToken(j.token, login)
+	return &other
+}
+
+// cloud is the one that is judged.
+func (j *githubJudge) cloud() *Cloud { return j.srv.Config.Handler.(*Cloud) }
+
+// start starts a job.
+func (j *githubJudge) start(job Job) JobState {
+	j.t.Helper()
+	if job.Repository == "" {
+		job.Repository = "acme/agents"
+	}
+	return must[JobState](j.t)(j.cloud().startJob(job, "localhost"))
+}
+
+// stands is how a job stands now.
+func (j *githubJudge) stands(s JobState) JobState {
+	j.t.Helper()
+	return must[JobState](j.t)(j.cloud().jobState(s.ID, "localhost"))
+}
+
+// end ends a job.
+func (j *githubJudge) end(s JobState, conclusion string) {
+	j.t.Helper()
+	must[JobState](j.t)(j.cloud().endJob(s.ID, conclusion))
+}
+
+// list is do for a list.
+func (j *githubJudge) list(method, path string, body any, status int) []map[string]any {
+	j.t.Helper()
+	var out []map[string]any
+	if err := json.Unmarshal(j.raw(method, path, body, status), &out); err != nil {
+		j.t.Fatal(err)
+	}
+	return out
 }
 
 // operation finds the description of a call; a name that is written out counts
@@ -81,6 +148,13 @@ func (j *githubJudge) operation(method, path string) judgedOperation {
 
 // do calls the API, expects a status, and holds both sides to the description.
 func (j *githubJudge) do(method, path string, body any, status int) map[string]any {
+	j.t.Helper()
+	var out map[string]any
+	_ = json.Unmarshal(j.raw(method, path, body, status), &out) // some are empty, some are lists
+	return out
+}
+
+func (j *githubJudge) raw(method, path string, body any, status int) []byte {
 	j.t.Helper()
 	op := j.operation(method, path)
 	if status < 300 {
@@ -110,9 +184,7 @@ func (j *githubJudge) do(method, path string, body any, status int) map[string]a
 	if schema := op.Responses[itoa(status)]; schema != nil {
 		j.valid(op.ID+" answer", schema, answer)
 	}
-	var out map[string]any
-	_ = json.Unmarshal(answer, &out) // some are empty, some are lists
-	return out
+	return answer
 }
 
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
@@ -188,6 +260,9 @@ func TestGitHubAsDescribed(t *testing.T) {
 		t.Errorf("%v", form)
 	}
 	j.subjects()
+	j.people()
+	j.runs()
+	j.deployments()
 	for _, r := range (&Cloud{}).githubRoutes() {
 		if op := j.api[r.method+" "+r.path]; op.ID != r.name || !j.saw[op.ID] {
 			t.Errorf("%s %s is %q in the description and %q here; it was called: %t", r.method, r.path, op.ID, r.name, j.saw[op.ID])

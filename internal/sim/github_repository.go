@@ -70,6 +70,11 @@ func getUser(k *githubCall) (int, any, error) {
 	if !ok {
 		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
 	}
+	return http.StatusOK, userView(k, login, id, kind), nil
+}
+
+// userView is an account with what it tells of itself: nothing.
+func userView(k *githubCall, login, id, kind string) map[string]any {
 	view := accountView(k, login, id, kind)
 	for _, name := range []string{"bio", "blog", "company", "email", "hireable", "location", "name"} {
 		view[name] = nil
@@ -78,11 +83,10 @@ func getUser(k *githubCall) (int, any, error) {
 		view[name] = 0
 	}
 	view["created_at"], view["updated_at"] = k.stamp(), k.stamp()
-	return http.StatusOK, view, nil
+	return view
 }
 
-// account finds who has a login: the owner of a repository, or one of its
-// readers.
+// account finds who has a login: the owner of a repository, or a person.
 func (c *Cloud) account(name string) (login, id, kind string, ok bool) {
 	for _, key := range c.store.keys(repositoryRecord) {
 		var r Repository
@@ -90,12 +94,16 @@ func (c *Cloud) account(name string) (login, id, kind string, ok bool) {
 			return r.Owner, r.OwnerID, "Organization", true
 		}
 	}
-	login, ok = c.reader(name)
-	return login, derivedID(login), "User", ok && !strings.Contains(login, "/")
+	for _, login := range append(c.people(), administratorLogin) {
+		if strings.EqualFold(login, name) {
+			return login, derivedID(login), "User", true
+		}
+	}
+	return "", "", "", false
 }
 
-// reader finds a person, or a team as org/slug, who was registered with a
-// repository, as it is written there.
+// reader finds a team, as org/slug, that was registered with a repository, as
+// it is written there.
 func (c *Cloud) reader(name string) (string, bool) {
 	for _, key := range c.store.keys(repositoryRecord) {
 		var r Repository
@@ -117,7 +125,7 @@ func getTeam(k *githubCall) (int, any, error) {
 		return 0, nil, githubFault(http.StatusNotFound, "Not Found")
 	}
 	view := teamView(k, full)
-	view["created_at"], view["updated_at"], view["members_count"], view["repos_count"] = k.stamp(), k.stamp(), 1, 1
+	view["created_at"], view["updated_at"], view["members_count"], view["repos_count"] = k.stamp(), k.stamp(), len(k.cloud.members(full)), 1
 	owner, _, _ := strings.Cut(full, "/")
 	organization := accountView(k, owner, derivedID(owner), "Organization")
 	for name, value := range map[string]any{"description": nil, "hooks_url": "", "issues_url": "", "members_url": "", "public_members_url": "",

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/nacl/box"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // githubSettings are what jobs read: variables and secrets, by name in upper
@@ -72,7 +73,7 @@ func (k *githubCall) changeSettings(change func(*githubSettings) error) error {
 
 // settingName is what variables and secrets may be called (GitHub docs:
 // naming conventions for configuration variables). They have no case.
-var settingName = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+var settingName = pattern.New(`^[A-Z_][A-Z0-9_]*$`)
 
 func checkSetting(name, value string) (string, error) {
 	name = strings.ToUpper(name)

@@ -2,9 +2,10 @@ package sim
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // subjectForm is the customization of subjects, of a repository or, without
@@ -21,7 +22,7 @@ type subjectForm struct {
 const ownerRecord = "github/owner/"
 
 // claimKey is what a claim's name is made of.
-var claimKey = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+var claimKey = pattern.New(`^[A-Za-z0-9_]+$`)
 
 // claimKeys are the template that a repository's subjects follow, nil for
 // GitHub's own. The owner's counts only where the repository asks for it:

@@ -4,11 +4,11 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/slipway-cd/slipway/internal/pattern"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
 
@@ -89,8 +89,8 @@ func (c *Cloud) iamOperations() map[string]func(*call) (any, error) {
 }
 
 var (
-	iamName = regexp.MustCompile(`^[\w+=,.@-]+$`)
-	iamPath = regexp.MustCompile(`^(/|/[\x21-\x7e]+/)$`)
+	iamName = pattern.New(`^[\w+=,.@-]+$`)
+	iamPath = pattern.New(`^(/|/[\x21-\x7e]+/)$`)
 )
 
 // maxRoles is IAM's default quota of roles in an account.

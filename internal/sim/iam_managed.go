@@ -3,11 +3,12 @@ package sim
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // Managed policies: those that an account makes, in versions, and two of AWS's
@@ -58,9 +59,9 @@ func managedKey(account, name string) string {
 }
 
 var (
-	managedARN  = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}|aws):policy(/(?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,128})$`)
-	managedPath = regexp.MustCompile(`^(/[A-Za-z0-9.,+@=_-]+)*/$`)
-	versionID   = regexp.MustCompile(`^v[1-9][0-9]*(\.[A-Za-z0-9-]*)?$`)
+	managedARN  = pattern.New(`^arn:aws:iam::([0-9]{12}|aws):policy(/(?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,128})$`)
+	managedPath = pattern.New(`^(/[A-Za-z0-9.,+@=_-]+)*/$`)
+	versionID   = pattern.New(`^v[1-9][0-9]*(\.[A-Za-z0-9-]*)?$`)
 )
 
 // awsManaged are AWS's own, with the version that the AWS managed policy

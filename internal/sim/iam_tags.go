@@ -3,17 +3,18 @@ package sim
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // maxTags is the quota of tags of a resource, in IAM and in ECR.
 const maxTags = 50
 
 // tagText is what keys and values consist of (IAM API reference, Tag).
-var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+var tagText = pattern.New(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // sameKey says whether two tags of a resource have one key. Roles do not tell
 // upper from lower case, all other resources do (IAM user guide, "Tags for IAM

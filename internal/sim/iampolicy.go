@@ -3,10 +3,10 @@ package sim
 import (
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/slipway-cd/slipway/internal/pattern"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
 
@@ -66,13 +66,13 @@ func checkTrustStatement(s trust.Statement) error {
 // What IAM takes as principals, by their form. It also looks whether an AWS
 // principal or a service exists; the local cloud does not.
 var (
-	sid              = regexp.MustCompile(`^[0-9A-Za-z]*$`)
-	awsPrincipal     = regexp.MustCompile(`^(\*|[0-9]{12}|A[A-Z0-9]{15,127}|arn:aws(-[a-z]+)*:(iam|sts)::[0-9]{12}:(root|(user|role|assumed-role|federated-user)/[\x21-\x7e]+))$`)
-	servicePrincipal = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com)$`)
-	federated        = regexp.MustCompile(`^(\*|arn:aws(-[a-z]+)*:iam::[0-9]{12}:(oidc|saml)-provider/[\x21-\x7e]+|[a-z0-9-]+(\.[a-z0-9-]+)+)$`)
+	sid              = pattern.New(`^[0-9A-Za-z]*$`)
+	awsPrincipal     = pattern.New(`^(\*|[0-9]{12}|A[A-Z0-9]{15,127}|arn:aws(-[a-z]+)*:(iam|sts)::[0-9]{12}:(root|(user|role|assumed-role|federated-user)/[\x21-\x7e]+))$`)
+	servicePrincipal = pattern.New(`^[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com)$`)
+	federated        = pattern.New(`^(\*|arn:aws(-[a-z]+)*:iam::[0-9]{12}:(oidc|saml)-provider/[\x21-\x7e]+|[a-z0-9-]+(\.[a-z0-9-]+)+)$`)
 )
 
-func principalForm(kind trust.Kind) *regexp.Regexp {
+func principalForm(kind trust.Kind) *pattern.Pattern {
 	switch kind {
 	case trust.AWS:
 		return awsPrincipal

@@ -84,6 +84,14 @@ func control(t testing.TB, srv *httptest.Server, method, path, body string, out 
 	}
 }
 
+// jobEnv starts a job by the control API and returns what it sees.
+func jobEnv(t testing.TB, srv *httptest.Server, body string) map[string]string {
+	t.Helper()
+	var s JobState
+	control(t, srv, "POST", "jobs", body, &s)
+	return s.Environ
+}
+
 func send(t testing.TB, r *http.Request) (int, []byte) {
 	t.Helper()
 	response, err := http.DefaultClient.Do(r)
@@ -137,8 +145,7 @@ func sessionConfig(srv *httptest.Server, out *sts.AssumeRoleWithWebIdentityOutpu
 func TestJobGetsASessionAndNoKeys(t *testing.T) {
 	c, srv := startCloud(t)
 	role := registerGitHub(t, srv, DefaultAccount, "deploy", "repo:acme@1/agents@2:environment:dev")
-	var env map[string]string
-	control(t, srv, "POST", "jobs", `{"repository":"acme@1/agents@2","environment":"dev","ref":"refs/heads/main"}`, &env)
+	env := jobEnv(t, srv, `{"repository":"acme@1/agents@2","environment":"dev","ref":"refs/heads/main"}`)
 	for name := range env {
 		if strings.Contains(name, "KEY") || strings.Contains(name, "SECRET") {
 			t.Errorf("a job is given %s", name)

@@ -2,17 +2,16 @@ package sim
 
 import (
 	"crypto/sha1" //nolint:gosec // commits are named by it; nothing is protected
-	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // Job is one job of a GitHub Actions run, as its token describes it. What is
@@ -46,6 +45,12 @@ type Job struct {
 	// GitHubToken hands the job its token of GitHub's API as GITHUB_TOKEN, as a
 	// workflow does that passes github.token on.
 	GitHubToken bool `json:"github_token,omitempty"`
+	// Permissions are the token's, such as deployments: write, beside id-token.
+	// If nil, contents: read.
+	Permissions map[string]string `json:"permissions,omitempty"`
+	// EnvironmentURL is the address of what is deployed, as environment.url of
+	// a workflow.
+	EnvironmentURL string `json:"environment_url,omitempty"`
 	// Lifetime of tokens in seconds. Zero: 300, as GitHub's.
 	Lifetime int64 `json:"lifetime,omitempty"`
 
@@ -79,8 +84,10 @@ type Repository struct {
 	// Formerly is the owner/name that it had before it was renamed or
 	// transferred.
 	Formerly string `json:"formerly,omitempty"`
-	// Readers are the people (login) and teams (org/slug) who can read it.
-	Readers []string `json:"readers,omitempty"`
+	// Readers are the people (login) and teams (org/slug) who can read it, Teams
+	// the logins of the teams' members.
+	Readers []string            `json:"readers,omitempty"`
+	Teams   map[string][]string `json:"teams,omitempty"`
 }
 
 // FullName is OWNER/NAME.
@@ -93,32 +100,21 @@ func (r Repository) subject() string {
 	return "repo:" + r.FullName()
 }
 
-// startedJob is a job that may ask for tokens. Record: github/job/<id>.
-type startedJob struct {
-	ID           string    `json:"id"`
-	RequestToken string    `json:"request_token"`
-	GitHubToken  string    `json:"github_token"`
-	Job          Job       `json:"job"`
-	Expires      time.Time `json:"expires"`
-}
-
 const (
 	jobRecord        = "github/job/"
 	repositoryRecord = "github/repository/" // + lower-case full name
 	runRecord        = "github/run"         // the last run's number
-	// jobLifetime is the longest that GitHub lets a hosted job run.
-	jobLifetime   = 6 * time.Hour
-	tokenLifetime = 300 // seconds
+	tokenLifetime    = 300                  // seconds
 	// jobTokenPrefix is that of the tokens that GitHub hands to apps and jobs.
 	// The job's id comes next.
 	jobTokenPrefix = "ghs_"
 )
 
 var (
-	accountID      = regexp.MustCompile(`^[0-9]{12}$`)
-	repositoryName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9-]{0,38})(?:@([0-9]{1,19}))?/([A-Za-z0-9._-]{1,100})(?:@([0-9]{1,19}))?$`)
-	commit         = regexp.MustCompile(`^[0-9a-f]{40}$`)
-	decimal        = regexp.MustCompile(`^[0-9]{1,19}$`)
+	accountID      = pattern.New(`^[0-9]{12}$`)
+	repositoryName = pattern.New(`^([A-Za-z0-9][A-Za-z0-9-]{0,38})(?:@([0-9]{1,19}))?/([A-Za-z0-9._-]{1,100})(?:@([0-9]{1,19}))?$`)
+	commit         = pattern.New(`^[0-9a-f]{40}$`)
+	decimal        = pattern.New(`^[0-9]{1,19}$`)
 )
 
 // registerRepository keeps the ids and the subject form of a repository.
@@ -126,6 +122,11 @@ func (c *Cloud) registerRepository(r Repository) error {
 	m := repositoryName.FindStringSubmatch(r.FullName())
 	if m == nil || !decimal.MatchString(r.ID) || !decimal.MatchString(r.OwnerID) {
 		return fmt.Errorf("a repository needs owner, name and decimal ids, not %q with %q and %q", r.FullName(), r.OwnerID, r.ID)
+	}
+	for team, members := range r.Teams {
+		if !contains(r.Readers, team) || !strings.Contains(team, "/") {
+			return fmt.Errorf("team %q (of %s) is none of the readers; a team is written ORG/SLUG", team, strings.Join(members, ", "))
+		}
 	}
 	return c.store.put(repositoryRecord+strings.ToLower(r.FullName()), r)
 }
@@ -167,8 +168,10 @@ func (c *Cloud) complete(j Job) (Job, error) {
 	if !strings.HasPrefix(j.Ref, "refs/") {
 		return j, fmt.Errorf("ref %q does not begin with refs/", j.Ref)
 	}
-	sum := sha1.Sum([]byte(j.repository.FullName() + j.Ref)) //nolint:gosec // makes up a commit
-	j.SHA = or(j.SHA, hex.EncodeToString(sum[:]))
+	if err := checkJobPermissions(j.Permissions); err != nil {
+		return j, err
+	}
+	j.SHA = or(j.SHA, madeUpCommit(j.repository, j.Ref))
 	if !commit.MatchString(j.SHA) {
 		return j, fmt.Errorf("sha %q is not 40 hex digits", j.SHA)
 	}
@@ -192,6 +195,38 @@ func (c *Cloud) complete(j Job) (Job, error) {
 	return j, nil
 }
 
+// madeUpCommit is that of a ref for which nobody has said one.
+func madeUpCommit(r Repository, ref string) string {
+	sum := sha1.Sum([]byte(r.FullName() + ref)) //nolint:gosec // nothing is protected by it
+	return hex.EncodeToString(sum[:])
+}
+
+// checkJobPermissions refuses what no job can have (GitHub docs: workflow syntax,
+// permissions).
+func checkJobPermissions(permissions map[string]string) error {
+	known := []string{"actions", "attestations", "checks", "contents", "deployments", "discussions", "issues", "models", "packages", "pages",
+		"pull-requests", "security-events", "statuses"}
+	for name, level := range permissions {
+		if !contains(known, name) {
+			return fmt.Errorf("a job has no permission %q; there are %s (id-token is given by itself)", name, strings.Join(known, ", "))
+		}
+		if level != "read" && level != "write" && level != "none" {
+			return fmt.Errorf("the permission %s is read, write or none, not %q", name, level)
+		}
+	}
+	return nil
+}
+
+// may says whether the job's token has a permission, such as deployments:read.
+func (j Job) may(permission string) bool {
+	name, level, _ := strings.Cut(permission, ":")
+	has := j.Permissions[name]
+	if j.Permissions == nil && name == "contents" {
+		has = "read"
+	}
+	return name == "metadata" || has == level || has == "write"
+}
+
 func or(value, otherwise string) string {
 	if value == "" {
 		return otherwise
@@ -209,29 +244,21 @@ func (c *Cloud) nextRun() (int64, error) {
 	return run, c.store.put(runRecord, run)
 }
 
-// startJob keeps the job and returns the environment that it sees, with host
-// as the cloud's address.
-func (c *Cloud) startJob(j Job, host string) (map[string]string, error) {
-	j, err := c.complete(j)
-	if err != nil {
-		return nil, err
-	}
-	started := startedJob{ID: newID(8), RequestToken: newID(32), Job: j, Expires: c.now().UTC().Add(jobLifetime)}
-	started.GitHubToken = jobTokenPrefix + started.ID + newID(10)
+// environOf is the environment that a job in progress sees, with host as the
+// cloud's address.
+func (c *Cloud) environOf(j *startedJob, host string) map[string]string {
 	base := "http://" + host
-	env := j.environ(base)
+	env := j.Job.environ(base)
+	env["GITHUB_TRIGGERING_ACTOR"] = c.starter(j)
 	maps.Copy(env, c.endpoints(host))
-	if j.IDToken == nil || *j.IDToken {
-		env["ACTIONS_ID_TOKEN_REQUEST_URL"] = base + "/_actions/token/" + started.ID + "?api-version=2.0"
-		env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = started.RequestToken
+	if j.Job.IDToken == nil || *j.Job.IDToken {
+		env["ACTIONS_ID_TOKEN_REQUEST_URL"] = base + tokenPath + j.ID + "?api-version=2.0"
+		env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = j.RequestToken
 	}
-	if j.GitHubToken {
-		env["GITHUB_TOKEN"] = started.GitHubToken
+	if j.Job.GitHubToken {
+		env["GITHUB_TOKEN"] = j.GitHubToken
 	}
-	if err := c.bornEnvironment(j); err != nil {
-		return nil, err
-	}
-	return env, c.store.put(jobRecord+started.ID, started)
+	return env
 }
 
 // environ is what a runner sets for the job, the token variables aside. It
@@ -366,37 +393,28 @@ func claimNames() []string {
 	return names
 }
 
-// findJob returns the job that the request token was made for.
+// findJob returns the job in progress that the request token was made for.
 func (c *Cloud) findJob(id, token string) (startedJob, bool) {
-	var j startedJob
-	ok := c.store.get(jobRecord+id, &j) &&
-		subtle.ConstantTimeCompare([]byte(j.RequestToken), []byte(token)) == 1 &&
-		(j.Job.IDToken == nil || *j.Job.IDToken) && c.now().Before(j.Expires)
-	return j, ok
+	c.identity.mu.Lock()
+	defer c.identity.mu.Unlock()
+	j, ok := c.settled(id)
+	if !ok || j.Status != jobRunning || !sameText(j.RequestToken, token) || j.Job.IDToken != nil && !*j.Job.IDToken {
+		return startedJob{}, false
+	}
+	return *j, true
 }
 
-// jobOfToken returns the job whose token of GitHub's API it is.
+// jobOfToken returns the job in progress whose token of GitHub's API it is.
 func (c *Cloud) jobOfToken(token string) (Job, bool) {
 	id := strings.TrimPrefix(token, jobTokenPrefix)
-	var started startedJob
-	if len(id) < 16 || !c.store.get(jobRecord+id[:16], &started) || !sameText(started.GitHubToken, token) || !c.now().Before(started.Expires) {
+	if len(id) < 16 {
 		return Job{}, false
 	}
-	j := started.Job
-	var err error
-	j.repository, err = c.findRepository(j.Repository)
-	return j, err == nil
-}
-
-func (c *Cloud) forgetJobs() error {
-	for _, key := range c.store.keys(jobRecord) {
-		var j startedJob
-		if c.store.get(key, &j) && c.now().Before(j.Expires) {
-			continue
-		}
-		if err := c.store.delete(key); err != nil {
-			return err
-		}
+	c.identity.mu.Lock()
+	defer c.identity.mu.Unlock()
+	j, ok := c.settled(id[:16])
+	if !ok || j.Status != jobRunning || !sameText(j.GitHubToken, token) {
+		return Job{}, false
 	}
-	return nil
+	return j.Job, true
 }

@@ -49,6 +49,9 @@ func (c *Cloud) controls() map[string]func(*http.Request) (any, error) {
 		"POST faults":       c.controlAddFault,
 		"DELETE faults":     c.controlClearFault,
 		"POST jobs":         c.controlJob,
+		"GET jobs":          c.controlJobState,
+		"POST jobs/end":     c.controlEndJob,
+		"GET runs":          c.controlRuns,
 		"POST token":        c.controlToken,
 		"POST repositories": c.controlRepository,
 		"POST reset":        func(*http.Request) (any, error) { return struct{}{}, c.Reset() },
@@ -67,8 +70,11 @@ func (c *Cloud) controlHealth(*http.Request) (any, error) {
 	return map[string]string{"status": "ok", "account": c.Account, "region": c.Region}, nil
 }
 
-// controlEnv answers the exports of an account's administrator.
+// controlEnv answers the exports of an account's administrator, or of a person.
 func (c *Cloud) controlEnv(r *http.Request) (any, error) {
+	if login := r.URL.Query().Get("as"); login != "" {
+		return c.personEnv(login, r.Host)
+	}
 	key, secret, err := c.Administrator(or(r.URL.Query().Get("account"), c.Account))
 	if err != nil {
 		return nil, err
@@ -105,13 +111,52 @@ func (c *Cloud) controlJournal(*http.Request) (any, error) {
 	}{"slipway.journal/v1", c.Journal()}, nil
 }
 
-// controlJob starts a job and answers the environment that it sees.
+// controlJob starts a job and answers how it stands: where no gate is before
+// it, with the environment that it sees.
 func (c *Cloud) controlJob(r *http.Request) (any, error) {
 	var j Job
 	if err := readControl(r, &j); err != nil {
 		return nil, err
 	}
 	return c.startJob(j, r.Host)
+}
+
+// controlJobState answers how a job stands.
+func (c *Cloud) controlJobState(r *http.Request) (any, error) {
+	return c.jobState(r.URL.Query().Get("id"), r.Host)
+}
+
+// controlEndJob says how a job has ended.
+func (c *Cloud) controlEndJob(r *http.Request) (any, error) {
+	var request struct {
+		ID         string `json:"id"`
+		Conclusion string `json:"conclusion"`
+	}
+	if err := readControl(r, &request); err != nil {
+		return nil, err
+	}
+	return c.endJob(request.ID, request.Conclusion)
+}
+
+// controlRuns lists the jobs that wait, oldest first.
+func (c *Cloud) controlRuns(r *http.Request) (any, error) {
+	waiting := []JobState{}
+	c.identity.mu.Lock()
+	defer c.identity.mu.Unlock()
+	for _, key := range c.store.keys(workflowRunRecord) {
+		var run githubRun
+		if !c.store.get(key, &run) {
+			continue
+		}
+		for _, j := range c.jobsOf(run, len(run.Attempts)) {
+			if j.Status == jobWaiting {
+				waiting = append(waiting, c.state(j, r.Host))
+			}
+		}
+	}
+	return struct {
+		Waiting []JobState `json:"waiting"`
+	}{waiting}, nil
 }
 
 // controlToken signs a token with no job behind it.
@@ -135,6 +180,13 @@ func (c *Cloud) controlRepository(r *http.Request) (any, error) {
 	var repository Repository
 	if err := readControl(r, &repository); err != nil {
 		return nil, err
+	}
+	if repository.Owner == "" { // its name says all of it, as a job's does
+		named, err := c.findRepository(repository.Name)
+		if err != nil {
+			return nil, err
+		}
+		repository.Owner, repository.OwnerID, repository.Name, repository.ID, repository.Immutable = named.Owner, named.OwnerID, named.Name, named.ID, named.Immutable
 	}
 	return repository, c.registerRepository(repository)
 }

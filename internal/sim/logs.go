@@ -4,10 +4,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // CloudWatch Logs, as far as agents' output needs it: groups and streams are
@@ -41,7 +42,7 @@ type filterRequest struct {
 	NextToken           string   `json:"nextToken"`
 }
 
-var logGroupPattern = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+var logGroupPattern = pattern.New(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
 func badParameter(format string, args ...any) *fault {
 	return faultf(http.StatusBadRequest, "InvalidParameterException", format, args...)

@@ -140,7 +140,7 @@ func (c *Cloud) serveIssuer(w http.ResponseWriter, r *http.Request) {
 	default:
 		writeJSON(w, http.StatusNotFound, map[string]string{"message": "the issuer has nothing at " + r.URL.Path})
 	}
-	h.end()
+	h.end(r.Context())
 }
 
 // discovery is GitHub's discovery document, but that the keys are fetched from

@@ -16,8 +16,7 @@ import (
 
 func TestTokensVerifyByGoOIDC(t *testing.T) {
 	_, srv := startCloud(t)
-	var env map[string]string
-	control(t, srv, "POST", "jobs", `{"repository":"acme@1/agents@2","environment":"prod:ref:refs/heads/main","actor":"ann","run_attempt":"2","sha":"0123456789012345678901234567890123456789"}`, &env)
+	env := jobEnv(t, srv, `{"repository":"acme@1/agents@2","environment":"prod:ref:refs/heads/main","actor":"ann","run_attempt":"2","sha":"0123456789012345678901234567890123456789"}`)
 	ctx := oidc.InsecureIssuerURLContext(t.Context(), Issuer)
 	provider, err := oidc.NewProvider(ctx, srv.URL)
 	if err != nil {
@@ -101,10 +100,9 @@ func TestTokenRequests(t *testing.T) {
 	clock := time.Now()
 	c := &Cloud{Dir: t.TempDir(), Now: func() time.Time { return clock }}
 	srv := serveCloud(t, c)
-	var env, other, without map[string]string
-	control(t, srv, "POST", "jobs", `{"repository":"acme/agents"}`, &env)
-	control(t, srv, "POST", "jobs", `{"repository":"acme/other"}`, &other)
-	control(t, srv, "POST", "jobs", `{"repository":"acme/agents","id_token":false}`, &without)
+	env := jobEnv(t, srv, `{"repository":"acme/agents"}`)
+	other := jobEnv(t, srv, `{"repository":"acme/other"}`)
+	without := jobEnv(t, srv, `{"repository":"acme/agents","id_token":false}`)
 	if without["ACTIONS_ID_TOKEN_REQUEST_URL"] != "" || without["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] != "" || without["GITHUB_ACTIONS"] != "true" {
 		t.Errorf("%v", without)
 	}

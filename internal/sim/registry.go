@@ -6,14 +6,15 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // registryHost is a registry's own name, by which accounts and regions are
 // told apart (design.md §6).
-var registryHost = regexp.MustCompile(`^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?(?::[0-9]+)?$`)
+var registryHost = pattern.New(`^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?(?::[0-9]+)?$`)
 
 // exchange is one request to the registry.
 type exchange struct {
@@ -87,7 +88,7 @@ func (c *Cloud) serveRegistry(w http.ResponseWriter, r *http.Request) {
 		entry.Allowed, entry.Why = false, f.reason()
 	}
 	c.journal.add(entry)
-	x.hit.end()
+	x.hit.end(x.Context())
 }
 
 // registryFor tells the registry from the Host; any other name stands for the
@@ -126,7 +127,7 @@ func (x *exchange) suffer(h *hit) error {
 	if x.ContentLength != 0 {
 		x.Body = h.payload(x.Body, x.ContentLength)
 	}
-	if h.is(EffectHang) && x.ContentLength != 0 {
+	if (h.is(EffectHang) || h.is(EffectHold)) && x.ContentLength != 0 {
 		// Only once the body is read does net/http notice that a client goes.
 		raw, err := io.ReadAll(x)
 		if err != nil {

@@ -6,16 +6,17 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // maxImageConfig bounds an image's configuration, which is read into memory.
 const maxImageConfig = 8 << 20
 
 // imageURIPattern takes a registry, a repository, and a tag, a digest or both.
-var imageURIPattern = regexp.MustCompile(`^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^:@]+))?(?:@(.+))?$`)
+var imageURIPattern = pattern.New(`^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^:@]+))?(?:@(.+))?$`)
 
 // image is what AgentCore needs of an image in the registry.
 type image struct {

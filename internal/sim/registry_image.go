@@ -11,10 +11,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // maxManifest is PutImage's limit of a manifest, in bytes.
@@ -29,8 +30,8 @@ const (
 )
 
 var (
-	tagPattern    = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,299}$`)
-	digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	tagPattern    = pattern.New(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,299}$`)
+	digestPattern = pattern.New(`^sha256:[0-9a-f]{64}$`)
 )
 
 func isIndex(mediaType string) bool { return mediaType == typeDockerList || mediaType == typeOCIIndex }

@@ -9,11 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // This file verifies AWS Signature Version 4 from AWS's description of it, with
@@ -29,7 +30,7 @@ const (
 	sigSkew = 5 * time.Minute
 )
 
-var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
+var regionName = pattern.New(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
 
 // authorization is what the Authorization header of a signed call says.
 type authorization struct {

@@ -5,11 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // Limits of Parameter Store (facts: SSM; PutParameter's reference).
@@ -388,6 +389,6 @@ func (c *Cloud) deleteParameters(k *call) (any, error) {
 }
 
 var (
-	parameterNamePattern  = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
-	nestedParameterValues = regexp.MustCompile(`(?s)\{\{.*\}\}`)
+	parameterNamePattern  = pattern.New(`^[a-zA-Z0-9_.\-/]+$`)
+	nestedParameterValues = pattern.New(`(?s)\{\{.*\}\}`)
 )

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/slipway-cd/slipway/internal/pattern"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
 
@@ -30,8 +30,8 @@ func (c *Cloud) getCallerIdentity(k *call) (any, error) {
 }
 
 var (
-	roleARN     = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}):role(/(?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
-	sessionName = regexp.MustCompile(`^[\w+=,.@-]*$`)
+	roleARN     = pattern.New(`^arn:aws:iam::([0-9]{12}):role(/(?:[\x21-\x7e]*/)?)([\w+=,.@-]{1,64})$`)
+	sessionName = pattern.New(`^[\w+=,.@-]*$`)
 )
 
 // Limits of AssumeRoleWithWebIdentity (its API reference).
@@ -239,7 +239,7 @@ func (c *constraints) hiddenLength(name, value string, least, most int) {
 	}
 }
 
-func (c *constraints) pattern(name, value string, re *regexp.Regexp, shown string) {
+func (c *constraints) pattern(name, value string, re *pattern.Pattern, shown string) {
 	if !re.MatchString(value) {
 		c.add("Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", value, name, shown)
 	}

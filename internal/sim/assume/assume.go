@@ -36,7 +36,7 @@ type T interface {
 // Assumption is one thing taken for true.
 type Assumption struct {
 	// ID is A and three digits: 1xx AgentCore, 2xx ECR, 3xx its registry, 4xx
-	// STS, 5xx IAM and permissions, 6xx SSM, 7xx CloudWatch Logs, 8xx GitHub's tokens.
+	// STS, 5xx IAM and permissions, 6xx SSM, 7xx CloudWatch Logs, 8xx GitHub's tokens, 9xx its gates.
 	ID string
 	// Needs is what the account has to have, or nothing.
 	Needs Need
@@ -89,6 +89,8 @@ type Account struct {
 	// Mint mints a token of a job that is described (repository, environment,
 	// ref, event). If nil, nobody can.
 	Mint func(ctx context.Context, job map[string]any) (string, error)
+	// GitHub is a repository whose environments have gates. If nil, there is none.
+	GitHub *Repository
 	// Program is the tests' agent (internal/sim/sandbox/testdata/agent), static,
 	// for Linux on Arch. If nil, no agent is run. Capacity is the ARN of the
 	// capacity provider to run it on; if empty, a microVM, which is arm64.
@@ -110,7 +112,7 @@ type fixture struct{ uri, digest string }
 // All lists every assumption, by number.
 func All() []Assumption {
 	var all []Assumption
-	for _, area := range [][]Assumption{agentcore(), ecr(), ecrPolicies(), registry(), sts(), iam(), managed(), permissions(), ssm(), logs(), github()} {
+	for _, area := range [][]Assumption{agentcore(), ecr(), ecrPolicies(), registry(), sts(), iam(), managed(), permissions(), ssm(), logs(), github(), gates()} {
 		all = append(all, area...)
 	}
 	return all

@@ -95,7 +95,7 @@ On AWS: whether it can be asked of a real account, and what that needs; ` + "`aw
 }
 
 func areaOf(digit byte) string {
-	return map[byte]string{'1': "AgentCore", '2': "ECR", '3': "ECR's registry", '4': "STS", '5': "IAM", '6': "SSM", '7': "CloudWatch Logs", '8': "GitHub's tokens"}[digit]
+	return map[byte]string{'1': "AgentCore", '2': "ECR", '3': "ECR's registry", '4': "STS", '5': "IAM", '6': "SSM", '7': "CloudWatch Logs", '8': "GitHub's tokens", '9': "GitHub's gates"}[digit]
 }
 
 func onAWS(need Need) string {

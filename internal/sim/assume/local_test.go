@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,7 @@ type local struct {
 
 	mu    sync.Mutex
 	front func(http.Handler) http.Handler // if nil, the cloud answers itself
+	jobs  map[string]string               // of acme/gated, by run
 }
 
 // ServeHTTP lets the front answer.
@@ -136,14 +138,48 @@ func startLocal(t *testing.T) *local {
 		Client:      &http.Client{Transport: loopbackOnly{t, http.DefaultTransport}},
 		Patience:    30 * time.Minute, Pause: settle / 2, Now: c.now, Wait: c.wait,
 		Subject: "repo:acme/agent:environment:prod", Token: l.jobToken, Mint: l.mint, Forge: l.forge}
+	l.account.GitHub = &Repository{API: srv.URL + "/api/v3", Name: "acme/gated", Starter: "octocat", Reviewer: "hubot", Token: l.person, Start: l.start, End: l.end}
 	l.settleIn(t)
 	return l
+}
+
+// person is the token of somebody who can read acme/gated, or the
+// administrator's.
+func (l *local) person(ctx context.Context, login string) (string, error) {
+	var env map[string]string
+	err := l.control(ctx, "env?as="+url.QueryEscape(login), nil, &env)
+	return env["GH_TOKEN"], err
+}
+
+// start starts a job of acme/gated.
+func (l *local) start(ctx context.Context, job map[string]any) (run string, err error) {
+	var s sim.JobState
+	body := document{"repository": "acme/gated", "name": "only"}
+	maps.Copy(body, job)
+	err = l.control(ctx, "jobs", body, &s)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.jobs[s.RunID] = s.ID
+	return s.RunID, err
+}
+
+// end ends the job of a run.
+func (l *local) end(ctx context.Context, run, conclusion string) error {
+	l.mu.Lock()
+	id := l.jobs[run]
+	l.mu.Unlock()
+	return l.control(ctx, "jobs/end", document{"id": id, "conclusion": conclusion}, &sim.JobState{})
 }
 
 // settleIn makes what a sandbox account has before it is asked.
 func (l *local) settleIn(t *testing.T) {
 	t.Helper()
 	a := l.account
+	l.jobs = map[string]string{}
+	gated := document{"owner": "acme", "owner_id": "1", "name": "gated", "id": "3", "readers": []string{"octocat", "hubot"}}
+	if err := l.control(t.Context(), "repositories", gated, &sim.Repository{}); err != nil {
+		t.Fatal(err)
+	}
 	trust := trustOf("Service", "bedrock-agentcore.amazonaws.com", "sts:AssumeRole", nil)
 	a.Role = a.iam(t, "CreateRole", "RoleName", "execution", "AssumeRolePolicyDocument", trust).want(t, http.StatusOK).element("Arn")
 	a.iam(t, "PutRolePolicy", "RoleName", "execution", "PolicyName", "pull", "PolicyDocument", `{"Version":"2012-10-17","Statement":[
@@ -190,7 +226,11 @@ func (l *local) control(ctx context.Context, path string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+"/_local/"+path, bytes.NewReader(body))
+	method := http.MethodPost
+	if in == nil {
+		method = http.MethodGet
+	}
+	r, err := http.NewRequestWithContext(ctx, method, l.url+"/_local/"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -213,11 +253,11 @@ func fetch(client *http.Client, r *http.Request, out any) error {
 
 // jobToken mints as a job does.
 func (l *local) jobToken(ctx context.Context, audience string) (string, error) {
-	env := map[string]string{}
-	if err := l.control(ctx, "jobs", document{"repository": "acme/agent", "environment": "prod"}, &env); err != nil {
+	var job sim.JobState
+	if err := l.control(ctx, "jobs", document{"repository": "acme/agent", "environment": "prod"}, &job); err != nil {
 		return "", err
 	}
-	return requestToken(ctx, l.account.Client, func(name string) string { return env[name] }, audience)
+	return requestToken(ctx, l.account.Client, func(name string) string { return job.Environ[name] }, audience)
 }
 
 // requestToken asks for a token as GitHub's own toolkit does.

@@ -10,6 +10,8 @@ const require = createRequire(process.cwd() + '/');
 const api = require('@octokit/openapi/generated/api.github.com.json');
 const repo = '/repos/{owner}/{repo}';
 const environment = repo + '/environments/{environment_name}';
+const run = repo + '/actions/runs/{run_id}';
+const deployment = repo + '/deployments/{deployment_id}';
 const settings = (under) => ({
   [under + '/variables']: ['get', 'post'],
   [under + '/variables/{name}']: ['get', 'patch', 'delete'],
@@ -28,8 +30,27 @@ const wanted = {
   [environment + '/deployment-branch-policies/{branch_policy_id}']: ['get', 'put', 'delete'],
   ...settings(environment),
   ...settings(repo + '/actions'),
+  '/user': ['get'],
   '/users/{username}': ['get'],
   '/orgs/{org}/teams/{team_slug}': ['get'],
+  '/orgs/{org}/teams/{team_slug}/members': ['get'],
+  [run]: ['get'],
+  [run + '/attempts/{attempt_number}']: ['get'],
+  [run + '/jobs']: ['get'],
+  [run + '/attempts/{attempt_number}/jobs']: ['get'],
+  [run + '/artifacts']: ['get'],
+  [run + '/pending_deployments']: ['get', 'post'],
+  [run + '/approvals']: ['get'],
+  [run + '/rerun']: ['post'],
+  [run + '/cancel']: ['post'],
+  [repo + '/actions/runs']: ['get'],
+  [repo + '/actions/workflows']: ['get'],
+  [repo + '/actions/workflows/{workflow_id}']: ['get'],
+  [repo + '/check-runs/{check_run_id}/annotations']: ['get'],
+  [deployment.replace('/{deployment_id}', '')]: ['get', 'post'],
+  [deployment]: ['get'],
+  [deployment + '/statuses']: ['get', 'post'],
+  [deployment + '/statuses/{status_id}']: ['get'],
 };
 
 // resolve follows references and says "null" where OpenAPI 3.0 says nullable.
