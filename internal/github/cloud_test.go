@@ -14,9 +14,9 @@ import (
 func TestAJobOnTheLocalCloud(t *testing.T) {
 	c, address := served(t)
 	start := func(job string) func(string) string {
-		var vars map[string]string
-		control(t, c, http.MethodPost, address+"/_local/jobs", json.RawMessage(job), &vars)
-		return func(name string) string { return vars[name] }
+		var started sim.JobState
+		control(t, c, http.MethodPost, address+"/_local/jobs", json.RawMessage(job), &started)
+		return func(name string) string { return started.Environ[name] }
 	}
 
 	getenv := start(`{"repository":"acme@1001/agents@2002","environment":"dev","run_id":"318","run_attempt":"2"}`)

@@ -48,7 +48,7 @@ func (m Minter) Available() bool {
 }
 
 // IDToken returns a new token for audience. It tries five times in 30 seconds
-// where GitHub does not answer. It returns a *delivery.Error of
+// where GitHub does not answer, or throttles. It returns a *delivery.Error of
 // KindCredentials, or of KindUnavailable where GitHub never answered.
 //
 // The token is good for five minutes: ask just before use and keep nothing.
@@ -161,7 +161,7 @@ func (m Minter) mint(ctx context.Context, client *http.Client, address string) (
 	}
 	if resp.StatusCode != http.StatusOK {
 		// The body is left out: it is GitHub's, but it answers a secret.
-		return "", resp.StatusCode >= 500, &delivery.RemoteError{Service: "GitHub", Operation: "IDToken", Resource: req.URL.Host,
+		return "", resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, &delivery.RemoteError{Service: "GitHub", Operation: "IDToken", Resource: req.URL.Host,
 			Code: strconv.Itoa(resp.StatusCode), Message: http.StatusText(resp.StatusCode), Status: resp.StatusCode,
 			RequestID: resp.Header.Get("X-Github-Request-Id")}
 	}

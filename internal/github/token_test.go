@@ -57,6 +57,7 @@ func TestIDTokenRetries(t *testing.T) {
 		kind  delivery.Kind // "" means a token
 	}{
 		{"at once", []func() (*http.Response, error){good}, 1, ""},
+		{"after a 429", []func() (*http.Response, error){status(429, canary), good}, 2, ""},
 		{"after a 503 and a reset", []func() (*http.Response, error){status(503, canary), broken, good}, 3, ""},
 		{"5xx for ever", []func() (*http.Response, error){status(500, canary)}, 5, delivery.KindUnavailable},
 		{"network down for ever", []func() (*http.Response, error){broken}, 5, delivery.KindUnavailable},
