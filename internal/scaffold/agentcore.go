@@ -5,11 +5,11 @@ import (
 	"errors"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/config"
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // project is agentcore/agentcore.json of AWS's agentcore CLI (@aws/agentcore
@@ -55,7 +55,7 @@ type deployedRuntime struct {
 }
 
 // runtimeID is the form of a runtime's id (system: S51).
-var runtimeID = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}$`)
+var runtimeID = pattern.New(`^[a-zA-Z][a-zA-Z0-9_]{0,99}-[a-zA-Z0-9]{10}$`)
 
 // most is how many runtimes and targets of a file are looked at.
 const most = 200
@@ -284,7 +284,7 @@ func jsonReason(err error) error {
 }
 
 // lookup is the key of a value that CDK keeps of an account and a region.
-var lookup = regexp.MustCompile(`^[a-z-]+:account=([0-9]{12}):(?:.*:)?region=([a-z0-9-]+)(?::.*)?$`)
+var lookup = pattern.New(`^[a-z-]+:account=([0-9]{12}):(?:.*:)?region=([a-z0-9-]+)(?::.*)?$`)
 
 // lookups reads the account and the region that CDK has looked something up
 // in, where all of its files agree.

@@ -2,11 +2,11 @@ package scaffold
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/config"
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // dockerfiles makes agents of the Dockerfiles that no file of another tool
@@ -118,9 +118,9 @@ func (d image) facts() string {
 }
 
 var (
-	portPattern = regexp.MustCompile(`^[0-9]{1,5}(/tcp)?$`)
-	userPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
-	pathPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
+	portPattern = pattern.New(`^[0-9]{1,5}(/tcp)?$`)
+	userPattern = pattern.New(`^[A-Za-z0-9_.:-]{1,64}$`)
+	pathPattern = pattern.New(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 )
 
 const mostPorts = 8

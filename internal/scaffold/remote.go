@@ -3,8 +3,9 @@ package scaffold
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
+
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // Remote is where a git remote is.
@@ -18,11 +19,11 @@ type Remote struct {
 func (r Remote) String() string { return r.Owner + "/" + r.Name }
 
 var (
-	ownerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$`)
-	repoPattern  = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
-	hostPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
-	scpForm      = regexp.MustCompile(`^(?:[^@/:\s]+@)?([^@/:\s]+):([^\s]+)$`)
-	driveLetter  = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
+	ownerPattern = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$`)
+	repoPattern  = pattern.New(`^[A-Za-z0-9._-]{1,100}$`)
+	hostPattern  = pattern.New(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	scpForm      = pattern.New(`^(?:[^@/:\s]+@)?([^@/:\s]+):([^\s]+)$`)
+	driveLetter  = pattern.New(`^[A-Za-z]:[\\/]`)
 )
 
 // ParseRemote reads the URL of a git remote: https, ssh, git, or scp's

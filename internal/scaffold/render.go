@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/slipway-cd/slipway/internal/config"
+	"github.com/slipway-cd/slipway/internal/pattern"
 )
 
 // Proposal is what a slipway.yaml is to say.
@@ -120,7 +120,7 @@ func build(a Agent) []string {
 
 // plain matches what YAML takes for a string wherever it stands, but for the
 // words that are something else in some version of YAML.
-var plain = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_/-]*(\.[A-Za-z0-9_/-]+)*$`)
+var plain = pattern.New(`^[A-Za-z][A-Za-z0-9_/-]*(\.[A-Za-z0-9_/-]+)*$`)
 
 func scalar(text string) string {
 	switch strings.ToLower(text) {

@@ -51,13 +51,14 @@ type Agent struct {
 // Manager, Bedrock AgentCore). iam:PassRole comes with the runtime's update,
 // which is what needs it.
 func (d Deployment) DeployPolicy() Policy {
-	var parameters, records, locks, repositories, sources []string
+	var parameters, releases, records, locks, repositories, sources []string
 	for _, a := range d.Agents {
 		path := "parameter/" + exact(a.Name) + "/" + exact(d.Environment)
 		parameters = append(parameters, d.arn("ssm", path+"/*"))
 		for _, name := range []string{"/lock", "/release", "/image-uri"} {
 			records = append(records, d.arn("ssm", path+name))
 		}
+		releases = append(releases, d.arn("ssm", path+"/release"))
 		locks = append(locks, d.arn("ssm", path+"/lock"))
 		repositories = append(repositories, d.repository(a))
 		for _, source := range a.PullFrom {
@@ -71,6 +72,7 @@ func (d Deployment) DeployPolicy() Policy {
 			"ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
 		permit("PullPromoted", sources, "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
 		permit("ReadDeployParameters", parameters, "ssm:GetParameter"),
+		permit("ReadHistory", releases, "ssm:GetParameterHistory"),
 		permit("LockAndRecord", records, "ssm:PutParameter"),
 		permit("Unlock", locks, "ssm:DeleteParameter"),
 	}
