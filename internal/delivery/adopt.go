@@ -170,17 +170,17 @@ func (r *run) unknownImage() string {
 
 // pin names the image of a configuration that is brought back by its digest:
 // a tag may name another by now, this delivery's own for one.
-func (r *run) pin(body Document) (Document, error) {
+func (r *run) pin(body Document, release *Pointer) (Document, error) {
 	f, err := readFacts(body)
 	if err != nil {
 		return nil, err
 	}
 	name := parseImage(f.Artifact.Container.URI)
-	if name.repository == "" || name.digest != "" || r.good.Digest == "" {
+	if name.repository == "" || name.digest != "" || release.Digest == "" {
 		return body, nil
 	}
-	uri, _ := json.Marshal(name.at(r.good.Digest)) // a string always encodes
-	r.note("version %s named its image by the tag %s: it comes back by its digest, %s", r.good.Version, name.tag, r.good.Digest)
+	uri, _ := json.Marshal(name.at(release.Digest)) // a string always encodes
+	r.note("version %s named its image by the tag %s: it comes back by its digest, %s", release.Version, name.tag, release.Digest)
 	body, _, err = merge(body, json.RawMessage(`{"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":`+string(uri)+`}}}`), "", nil)
 	return body, err
 }

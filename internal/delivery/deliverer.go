@@ -8,8 +8,8 @@ import (
 )
 
 // Deliverer delivers one agent to one environment. Its ports are all needed,
-// but for Creator (to create a runtime), Mover (to move a named endpoint) and
-// Elsewhere.
+// but for Creator (to create a runtime), Mover (to move a named endpoint),
+// Archive (to roll back) and Elsewhere.
 type Deliverer struct {
 	Target Target
 	Actor  Actor
@@ -28,6 +28,7 @@ type Deliverer struct {
 	Invoker    Invoker
 	Logs       Logs
 	Parameters Parameters
+	Archive    Archive
 
 	// Complete returns the target with the values that slipway.yaml takes from
 	// the account itself. It is called with the session open, before anything

@@ -37,7 +37,7 @@ func (d *Deliverer) Deploy(ctx context.Context, opts DeployOptions) (*Deployment
 	if err := r.admissible(); err != nil {
 		return r.end(Failed), err
 	}
-	outcome, err := r.deliver(ctx)
+	outcome, err := r.deliver(ctx, r.build, r.preflight)
 	return r.end(outcome), err
 }
 
@@ -60,6 +60,9 @@ type run struct {
 	body    Document // what the update sends
 	create  bool     // there is no runtime yet
 	idle    bool     // there is nothing to do
+	back    *back    // what a rollback goes to, nil for a deploy
+	// promoted is what a promotion takes, nil where a commit is deployed.
+	promoted *PromoteOptions
 
 	release *Release // as recorded before
 	settled bool     // the record names what serves
@@ -112,13 +115,16 @@ type step struct {
 
 // deliver walks the stages. Before update nothing of the runtime changes;
 // after it, a failure is answered by settle.
-func (r *run) deliver(ctx context.Context) (Outcome, error) {
-	steps := []step{
-		{StageCredentials, r.enter}, {StageBuild, r.build}, {StagePreflight, r.preflight},
+func (r *run) deliver(ctx context.Context, build, preflight func(context.Context) (bool, error)) (Outcome, error) {
+	return r.walk(ctx, []step{
+		{StageCredentials, r.enter}, {StageBuild, build}, {StagePreflight, preflight},
 		{StagePush, r.push}, {StageUpdate, r.update}, {StageReady, r.awaitReady},
 		{StageVerify, r.prove}, {StageEndpoint, r.moveEndpoint},
 		{StageLatest, r.moveLatest}, {StageRecord, r.recordRelease},
-	}
+	})
+}
+
+func (r *run) walk(ctx context.Context, steps []step) (Outcome, error) {
 	for i, s := range steps {
 		if err := r.step(ctx, s); err != nil {
 			return r.settle(ctx, s.name, err)

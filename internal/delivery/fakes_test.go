@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const (
@@ -38,12 +40,14 @@ type world struct {
 	account string
 	logins  int
 	params  map[string]string
-	tags    map[string]string // tag: digest
+	history map[string][]string // what params held, oldest first
+	tags    map[string]string   // tag: digest
 	images  map[string]*fakeImage
 	built   map[string]*fakeImage // revision: what its build yields
 
 	runtime   bool // there is one
 	versions  []Document
+	deleted   int // how many of the oldest are gone
 	status    string
 	failure   string
 	busy      int // polls until UPDATING ends
@@ -118,6 +122,13 @@ func (w *world) imageOf(revision string) *fakeImage {
 }
 
 func (w *world) digestOf(letter string) string { return w.imageOf(rev(letter)).digest }
+
+// called is the call numbered k among all, with what it was on.
+func (w *world) called(k int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ledger[k-1]
+}
 
 // call records a call, runs what the test put before it, and returns what it
 // put after it.
@@ -263,7 +274,7 @@ func (w *world) Get(ctx context.Context, id, version string) (doc Document, err 
 		}
 		if version != "" {
 			n, _ := strconv.Atoi(version)
-			if n < 1 || n > len(w.versions) {
+			if n < 1 || n > len(w.versions) || n <= w.deleted {
 				return notFound()
 			}
 			doc = w.versions[n-1]
@@ -353,7 +364,8 @@ func (w *world) makeVersion(body Document) int {
 	}
 	n := len(w.versions) + 1
 	o = append(object{{name: "agentRuntimeArn", value: quoted(testARN)}, {name: "agentRuntimeId", value: quoted(testID)}, {name: "agentRuntimeName", value: quoted("helper_dev")},
-		{name: "agentRuntimeVersion", value: quoted(strconv.Itoa(n))}, {name: "status", value: quoted("READY")}, {name: "createdAt", value: quoted("2026-11-01T00:00:00Z")}}, o...)
+		{name: "agentRuntimeVersion", value: quoted(strconv.Itoa(n))}, {name: "status", value: quoted("READY")}, {name: "createdAt", value: quoted("2026-11-01T00:00:00Z")},
+		{name: "lastUpdatedAt", value: quoted(time.Now().UTC().Format(time.RFC3339Nano))}}, o...)
 	w.versions = append(w.versions, o.raw())
 	w.status, w.failure, w.busy = "UPDATING", "", max(w.polls, 1)
 	return n
@@ -494,6 +506,19 @@ func (w *world) PutParameter(ctx context.Context, name, value string, overwrite 
 			return remote(ErrInvalid, 400, "ValidationException")
 		}
 		w.params[name] = value
+		if w.history == nil {
+			w.history = map[string][]string{}
+		}
+		w.history[name] = append(w.history[name], value)
+		return nil
+	})
+}
+
+func (w *world) History(ctx context.Context, name string) (values []string, err error) {
+	return values, w.call(ctx, "History", name, false, func() error {
+		if values = slices.Clone(w.history[name]); values == nil {
+			return remote(ErrNotFound, 400, "ParameterNotFound")
+		}
 		return nil
 	})
 }

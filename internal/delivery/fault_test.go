@@ -61,15 +61,16 @@ func faults() map[string]func(k int, cancel func()) func(context.Context, int, s
 	}
 }
 
-// TestFaultAnywhere lets each fault befall each call of a deploy, good and
-// bad, with and without a named endpoint, and onto a runtime that was not
-// delivered by slipway. Whatever comes of it, the exit code
+// TestFaultAnywhere lets each fault befall each call of a deploy and of a
+// promotion, good and bad, with and without a named endpoint, and onto a
+// runtime that was not delivered by slipway. Whatever comes of it, the exit code
 // is true, it ends in time, and the same command run again does its work.
 func TestFaultAnywhere(t *testing.T) {
 	for fault, befall := range faults() {
-		for _, story := range []string{"good", "bad", "good behind live", "bad behind live", "good adoption", "bad adoption"} {
+		for _, story := range []string{"good", "bad", "good behind live", "bad behind live", "good adoption", "bad adoption",
+			"good promotion", "bad promotion", "good promotion behind live", "bad promotion behind live", "good promotion, adoption", "bad promotion, adoption"} {
 			t.Run(fault+", "+story, func(t *testing.T) {
-				for k := 1; ; k++ {
+				for k := 1; ; k += stride {
 					more := true
 					synctest.Test(t, func(t *testing.T) {
 						f := newFaulty(t, story)
@@ -77,7 +78,7 @@ func TestFaultAnywhere(t *testing.T) {
 						defer cancel()
 						f.world.fault = befall(k, cancel)
 						start := time.Now()
-						_, err := f.Deploy(ctx, commit("b"))
+						_, err := f.deliver(ctx)
 						more = len(f.world.ledger) >= k
 						if took := time.Since(start); took > 40*time.Minute+10*time.Second {
 							t.Errorf("took %s", took)
@@ -94,9 +95,10 @@ func TestFaultAnywhere(t *testing.T) {
 }
 
 // faulty is a world in which something serves, a or what was found there, and
-// b is delivered.
+// b is delivered: deployed or promoted.
 type faulty struct {
 	*Deliverer
+	deliver  func(context.Context) (*Deployment, error)
 	world    *world
 	watch    *watch
 	bad      bool
@@ -118,6 +120,11 @@ func newFaulty(t *testing.T, story string) *faulty {
 		if _, err := f.Deploy(t.Context(), commit("a")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	f.deliver = func(ctx context.Context) (*Deployment, error) { return f.Deploy(ctx, commit("b")) }
+	if strings.Contains(story, "promotion") {
+		p := f.world.promotion(t, f.Deliverer, "b")
+		f.deliver = func(ctx context.Context) (*Deployment, error) { return f.Promote(ctx, p) }
 	}
 	f.versions = len(f.world.versions)
 	f.world.ledger, f.world.counts = nil, map[string]int{}
@@ -159,7 +166,7 @@ func (f *faulty) judge(t *testing.T, where string, err error) {
 		say("a named endpoint serves what failed")
 	}
 	w.fault = nil
-	_, again := f.Deploy(t.Context(), commit("b"))
+	_, again := f.deliver(t.Context())
 	want, exits := b, 0
 	if f.bad {
 		want, exits = a, 4

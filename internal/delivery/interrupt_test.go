@@ -53,7 +53,7 @@ func TestOrphan(t *testing.T) {
 	trial{name: "the third comes back to what served before the first", world: afterA(func(t *testing.T, w *world) {
 		first, _ := w.deliverer("first")
 		w.killAt(3, true) // the update
-		runKilled(t, first, commit("c"))
+		runKilled(t, func() (*Deployment, error) { return first.Deploy(t.Context(), commit("c")) })
 		w.onWrite = nil
 		synctest.Wait()
 		time.Sleep(2 * time.Hour)

@@ -3,10 +3,12 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -45,6 +47,8 @@ func TestKilledAnywhere(t *testing.T) {
 		exit    int
 		surplus int  // versions more than an unkilled run's
 		found   bool // what serves was not delivered by slipway, and runs by the tag latest
+
+		promoted bool
 	}{
 		"deploy":         {prepare: func(*world, *Deliverer, *DeployOptions) {}},
 		"bad deploy":     {prepare: func(w *world, _ *Deliverer, _ *DeployOptions) { w.bad("b") }, exit: 4, surplus: 1},
@@ -62,10 +66,17 @@ func TestKilledAnywhere(t *testing.T) {
 			w.foreign()
 			d.Target.Endpoint = "live"
 		}, found: true},
-		"by latest": {prepare: func(_ *world, d *Deliverer, _ *DeployOptions) { d.Target.Reference = ByLatest }, surplus: 1},
+		"by latest":     {prepare: func(_ *world, d *Deliverer, _ *DeployOptions) { d.Target.Reference = ByLatest }, surplus: 1},
+		"promotion":     {prepare: func(*world, *Deliverer, *DeployOptions) {}, promoted: true},
+		"bad promotion": {prepare: func(w *world, _ *Deliverer, _ *DeployOptions) { w.bad("b") }, exit: 4, surplus: 1, promoted: true},
+		"promotion behind live": {prepare: func(w *world, d *Deliverer, _ *DeployOptions) {
+			w.endpointLive("2")
+			d.Target.Endpoint = "live"
+		}, promoted: true},
+		"promotion onto what was found": {prepare: func(*world, *Deliverer, *DeployOptions) {}, found: true, promoted: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := func(t *testing.T) (*world, *Deliverer, DeployOptions) {
+			start := func(t *testing.T) (*world, func() (*Deployment, error)) {
 				w := newWorld(t)
 				if !story.found {
 					w.mustDeploy(t, "a")
@@ -73,13 +84,17 @@ func TestKilledAnywhere(t *testing.T) {
 				d, _ := w.deliverer("me")
 				opts := commit("b")
 				story.prepare(w, d, &opts)
-				return w, d, opts
+				if story.promoted {
+					p := w.promotion(t, d, "b")
+					return w, func() (*Deployment, error) { return d.Promote(t.Context(), p) }
+				}
+				return w, func() (*Deployment, error) { return d.Deploy(t.Context(), opts) }
 			}
 			var want end
 			var writes, versions int
 			synctest.Test(t, func(t *testing.T) {
-				w, d, opts := start(t)
-				_, err := d.Deploy(t.Context(), opts)
+				w, run := start(t)
+				_, err := run()
 				if ExitCode(err) != story.exit {
 					t.Fatalf("unkilled: %v", err)
 				}
@@ -89,11 +104,11 @@ func TestKilledAnywhere(t *testing.T) {
 				for _, done := range []bool{false, true} {
 					t.Run(fmt.Sprint(n, done), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
-							w, d, opts := start(t)
+							w, run := start(t)
 							w.killAt(n, done)
-							runKilled(t, d, opts)
+							runKilled(t, run)
 							w.onWrite = nil
-							dep, err := d.Deploy(t.Context(), opts)
+							dep, err := run()
 							last := n == writes || n == writes-1 && done // the verdict was written
 							if ExitCode(err) != story.exit && (!last || err != nil) {
 								t.Fatalf("run again: exit %d, %+v, %v", ExitCode(err), dep, err)
@@ -120,13 +135,14 @@ func (w *world) killAt(n int, done bool) {
 	}
 }
 
-func runKilled(t *testing.T, d *Deliverer, opts DeployOptions) {
+func runKilled(t *testing.T, run func() (*Deployment, error)) {
+	t.Helper()
 	defer func() {
 		if p := recover(); p != (killed{}) {
 			t.Errorf("it was not killed: %v", p)
 		}
 	}()
-	_, err := d.Deploy(t.Context(), opts)
+	_, err := run()
 	t.Errorf("it lived: %v", err)
 }
 
@@ -187,4 +203,39 @@ func TestLostLock(t *testing.T) {
 			t.Errorf("%s, lock %+v", o.dep.Outcome, l)
 		}
 	}}.run(t)
+}
+
+// TestUnlock breaks the lock of a dead holder; what served before it stays
+// known.
+func TestUnlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.mustDeploy(t, "a")
+		dead, _ := w.deliverer("dead")
+		w.killAt(3, true) // the update
+		runKilled(t, func() (*Deployment, error) { return dead.Deploy(t.Context(), commit("b")) })
+		w.onWrite = nil
+		d, _ := w.deliverer("me")
+		if _, err := d.Deploy(t.Context(), commit("c")); ExitCode(err) != 5 {
+			t.Fatalf("it is not kept out: %v", err)
+		}
+		nonce := w.lock(t).Nonce
+		if err := d.Unlock(t.Context(), "0123"); ExitCode(err) != 2 || !strings.Contains(err.Error(), "is not its nonce: a delivery of bbbbbbb by dead is under way") {
+			t.Errorf("another nonce: %v", err)
+		}
+		if err := errors.Join(d.Unlock(t.Context(), nonce), d.Unlock(t.Context(), nonce)); err != nil || w.lock(t).Left != "its lock was broken by me" {
+			t.Fatalf("%v; %+v", err, w.lock(t))
+		}
+		w.bad("c")
+		if _, err := d.Deploy(t.Context(), commit("c")); ExitCode(err) != 4 || w.serving(DefaultEndpoint) != w.digestOf("a") {
+			t.Errorf("what served before the dead one does not come back: %v", err)
+		}
+		if err := d.Unlock(t.Context(), nonce); ExitCode(err) != 2 || !strings.Contains(err.Error(), "nobody holds it") {
+			t.Errorf("no lock: %v", err)
+		}
+		w.params["/helper/dev/lock"] = "somebody's"
+		if err := d.Unlock(t.Context(), "unreadable"); ExitCode(err) != 2 || !strings.Contains(err.Error(), "not written by slipway") {
+			t.Errorf("an unreadable one: %v", err)
+		}
+	})
 }

@@ -25,6 +25,8 @@ type Lock struct {
 	Revision string   `json:"revision"`
 	Digest   string   `json:"digest"`
 	Previous *Pointer `json:"previous,omitempty"`
+	// Back says that the holder set out to go back to a release.
+	Back bool `json:"back,omitempty"`
 	// Left is set by a holder that was interrupted: where things stand. Such a
 	// lock holds nobody up.
 	Left string `json:"left,omitempty"`
@@ -133,7 +135,35 @@ func (d *Deliverer) lockedError(held Lock) error {
 		Err: fmt.Errorf("%s has held it since %s, until %s at the latest, to deliver %s", by,
 			held.Since.UTC().Format(time.RFC3339), held.Expires.UTC().Format(time.RFC3339), short(held.Revision)),
 		Hints: []string{"wait for it and run this command again",
-			"a holder that died leaves nonce " + held.Nonce + ": delete the parameter " + name + " if it is dead for sure"}}
+			"a holder that is dead for sure: slipway unlock --env " + d.Target.Environment + " " + held.Nonce}}
+}
+
+// Unlock breaks the lock that has nonce: it holds nobody up from then on. What
+// served before its holder began stays in it, for the next delivery to settle.
+// It returns an *Error of KindRefused where another lock is held, or none.
+func (d *Deliverer) Unlock(ctx context.Context, nonce string) error {
+	r := &run{Deliverer: d}
+	if _, err := r.credentials(ctx); err != nil {
+		return r.refused(err)
+	}
+	op := "breaking the lock " + d.Target.Parameter("lock")
+	held, err := d.readLock(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return &Error{Kind: KindRefused, Op: op, Err: errors.New("nobody holds it"), Hints: []string{"nothing has to be done"}}
+	case err != nil:
+		return &Error{Kind: kindOfRefusal(err), Op: op, Err: err, Hints: hints(err)}
+	case held.Nonce != nonce:
+		return &Error{Kind: KindRefused, Op: op, Err: fmt.Errorf("%s is not its nonce: %s", nonce, held.Story(d.now())),
+			Hints: []string{"its nonce is " + held.Nonce}}
+	case held.Left != "":
+		return nil // it holds nobody up already
+	case held.Schema != lockSchema:
+		return &Error{Kind: KindRefused, Op: op, Err: errors.New("it was not written by slipway"),
+			Hints: []string{"delete the parameter, if you know that nothing is under way"}}
+	}
+	held.Left = "its lock was broken by " + r.by()
+	return d.putLock(ctx, *held, true)
 }
 
 func (d *Deliverer) readLock(ctx context.Context) (*Lock, error) {

@@ -37,9 +37,14 @@ func (d *Deliverer) Plan(ctx context.Context, opts DeployOptions) (*Plan, error)
 	if err == nil {
 		err = r.look(ctx)
 	}
+	return r.show(ctx, r.planned, err)
+}
+
+// show is the plan, or why there is none.
+func (r *run) show(ctx context.Context, plan func(context.Context) *Plan, err error) (*Plan, error) {
 	switch {
 	case err == nil:
-		return r.planned(ctx), nil
+		return plan(ctx), nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, r.interrupted(StagePreflight)
 	}
@@ -74,6 +79,20 @@ func (r *run) look(ctx context.Context) error {
 	return r.planUpdate(ctx)
 }
 
+func (r *run) beginPlan() *Plan {
+	return &Plan{Target: r.Target, Revision: r.report.Revision, Digest: r.report.Digest, Changes: r.report.Changes, Runtime: r.report.Runtime}
+}
+
+func (p *Plan) add(stage, action, format string, args ...any) {
+	p.Steps = append(p.Steps, PlanStep{Stage: stage, Action: action, Text: fmt.Sprintf(format, args...)})
+}
+
+// nothing says that there is nothing to do.
+func (p *Plan) nothing() *Plan {
+	p.add(StageUpdate, "=", "%s serves %s already, verified: nothing to do", p.Target.Serving(), short(p.Revision))
+	return p
+}
+
 // planFound says what becomes of a release that was never recorded.
 func (r *run) planFound(add func(stage, action, format string, args ...any)) {
 	switch {
@@ -86,20 +105,22 @@ func (r *run) planFound(add func(stage, action, format string, args ...any)) {
 }
 
 func (r *run) planned(ctx context.Context) *Plan {
-	p := &Plan{Target: r.Target, Revision: r.report.Revision, Changes: r.report.Changes, Runtime: r.report.Runtime}
-	if r.there {
+	unchanged := r.unchanged(ctx) // of which the report then says no changes
+	p := r.beginPlan()
+	if p.Digest = ""; r.there || r.promoted != nil {
 		p.Digest = r.report.Digest
 	}
-	add := func(stage, action, format string, args ...any) {
-		p.Steps = append(p.Steps, PlanStep{Stage: stage, Action: action, Text: fmt.Sprintf(format, args...)})
+	if unchanged {
+		return p.nothing()
 	}
-	if r.there && r.unchanged(ctx) {
-		add(StageUpdate, "=", "%s serves %s already, verified: nothing to do", r.Target.Serving(), short(r.report.Revision))
-		return p
-	}
-	if r.there {
+	add := p.add
+	switch {
+	case r.there:
 		add(StageBuild, "=", "the repository has an image for %s: %s", short(r.report.Revision), r.report.Digest)
-	} else {
+	case r.promoted != nil:
+		add(StagePush, "+", "copy %s of %s from %s, by its digest: tag %s in %s/%s", r.report.Digest, short(r.report.Revision),
+			r.promoted.Evidence.Environment, r.tag, r.Target.Registry, r.Target.Repository)
+	default:
 		add(StageBuild, "+", "an image for %s, %s", short(r.report.Revision), r.opts.Platform)
 		add(StagePush, "+", "tag %s in %s/%s", r.tag, r.Target.Registry, r.Target.Repository)
 	}
@@ -119,7 +140,11 @@ func (r *run) planned(ctx context.Context) *Plan {
 		add(StageEndpoint, "~", "move the endpoint %s to it", r.Target.Endpoint)
 	}
 	if r.Target.MovesLatest {
-		add(StageLatest, "~", "point the tag latest at it")
+		action, text := "~", "point the tag latest at it"
+		if digest, err := r.Repository.Resolve(ctx, latestTag); err == nil && digest == p.Digest {
+			action, text = "=", "the tag latest names it already"
+		}
+		add(StageLatest, action, "%s", text)
 	}
 	add(StageRecord, "~", "record the release in %s", r.Target.Parameter("release"))
 	return p

@@ -25,6 +25,9 @@ func (r *run) preflight(ctx context.Context) (bool, error) {
 		r.tidy(ctx, r.owner())
 		return false, nil // nothing to do writes nothing, not even a lock
 	}
+	if err := r.reviewed(ctx); err != nil {
+		return false, err
+	}
 	if len(r.report.Changes) > 0 {
 		r.observe(Event{Kind: Diff, Stage: StagePreflight, Changes: r.report.Changes})
 	}
@@ -157,7 +160,23 @@ func (r *run) servingVersion(ctx context.Context) (string, error) {
 		err = &Error{Kind: KindRuntime, Op: "finding the endpoint " + name, Err: err,
 			Hints: []string{"an administrator makes it: slipway deploy --create --env " + r.Target.Environment}}
 	}
+	if err == nil && name != DefaultEndpoint && e.TargetVersion != "" && e.TargetVersion != e.LiveVersion && e.Status != "UPDATE_FAILED" {
+		return r.arrival(ctx, e)
+	}
 	return e.LiveVersion, err
+}
+
+// arrival waits for a named endpoint that is on its way, perhaps sent by a run
+// that was killed: where it comes from is about to be served no more.
+func (r *run) arrival(ctx context.Context, e Endpoint) (string, error) {
+	if err := r.heldByOther(ctx); err != nil {
+		return "", err
+	}
+	r.note("endpoint %s is on its way to version %s: waiting for it", e.Name, e.TargetVersion)
+	if err := r.endpointAt(ctx, r.report.Runtime.ID, e.Name, e.TargetVersion, r.Target.readyLimit()); err != nil {
+		return "", &Error{Kind: KindRuntime, Op: "waiting for the endpoint " + e.Name, Err: err}
+	}
+	return e.TargetVersion, nil
 }
 
 // inspectImage resolves the image to what runs and checks it.
@@ -184,6 +203,9 @@ func (r *run) inspectImage(ctx context.Context) error {
 	}
 	r.image = img
 	r.report.Digest, r.report.Platform = facts.Digest, facts.Platform
+	if err := r.same(); err != nil {
+		return err
+	}
 	if r.opts.Source.Dirty {
 		r.tag += "-dirty-" + strings.TrimPrefix(facts.Digest, "sha256:")[:12]
 		if r.Repository != nil { // a build that is not pushed asks nobody
@@ -226,6 +248,9 @@ func (r *run) verifiable(configuration json.RawMessage) error {
 }
 
 func (r *run) plan() error {
+	if r.back != nil {
+		return r.planBack()
+	}
 	body, dropped, err := edit(r.liveDoc, r.Target.Settings, r.imageURI())
 	if err != nil {
 		return err
@@ -263,6 +288,9 @@ func (r *run) hide(changes []Change) {
 
 // imageURI is what the runtime's configuration names the image by.
 func (r *run) imageURI() string {
+	if r.back != nil {
+		return r.back.uri
+	}
 	base := r.Target.Registry + "/" + r.Target.Repository
 	switch r.Target.Reference {
 	case ByTag:
@@ -331,7 +359,7 @@ func (r *run) takeLock(ctx context.Context) error {
 	now := r.now().UTC()
 	want := Lock{Schema: lockSchema, Nonce: randomHex(8), Owner: r.owner(), Holder: r.by(), Run: r.Actor.Run,
 		Since: now, Expires: now.Add(2*ready + 2*verify + lockMargin), Revision: r.report.Revision,
-		Digest: r.report.Digest, Previous: r.good}
+		Digest: r.report.Digest, Previous: r.good, Back: r.back != nil}
 	if r.Target.Serving() != DefaultEndpoint {
 		want.Expires = want.Expires.Add(2*ready + verify) // there and back
 	}

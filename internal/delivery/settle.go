@@ -133,6 +133,15 @@ func (r *run) where(stage string) string {
 }
 
 func (r *run) op() string {
+	if r.back != nil && r.report.Revision == "" {
+		return "rolling back " + r.Target.Environment
+	}
+	if r.back != nil {
+		return "rolling " + r.Target.Environment + " back to " + short(r.report.Revision)
+	}
+	if r.promoted != nil {
+		return "promoting " + short(r.report.Revision) + " to " + r.Target.Environment
+	}
 	return "deploying " + short(r.report.Revision) + " to " + r.Target.Environment
 }
 

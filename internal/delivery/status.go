@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,9 +16,19 @@ type Status struct {
 	Target  Target
 	Release *Release // nil where nothing was ever recorded
 	Runtime RuntimeState
-	Image   string   // the image URI that runs
-	Drift   []string // a sentence each
-	Lock    *Lock    // a delivery under way
+	Image   string // the image URI that runs
+	// Endpoints are DEFAULT and the named endpoint, where there is one, as far
+	// as they are there.
+	Endpoints []Served
+	Drift     []string // a sentence each
+	Notes     []string // what is worth knowing and no drift, a sentence each
+	Lock      *Lock    // a delivery under way
+}
+
+// Served is an endpoint and what it serves.
+type Served struct {
+	Endpoint
+	Image string // the URI; "" where it serves nothing, or a version that is gone
 }
 
 // Digest is that of the image that runs, "" where its configuration names it
@@ -58,11 +71,67 @@ func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 			return s, err
 		}
 	}
+	if missing == nil {
+		s.Endpoints = []Served{{Endpoint: endpoint, Image: s.Image}}
+	}
 	s.Drift = d.drift(s.Release, live, endpoint, missing)
+	s.tagged()
+	if err := d.readDefault(ctx, &s, live); err != nil {
+		return s, err
+	}
 	if l, err := d.readLock(ctx); err == nil {
 		s.Lock = l
 	}
 	return s, nil
+}
+
+// readDefault adds what DEFAULT serves where users of the agent call another
+// endpoint: a version that failed its verify stays there, and so does the one
+// that was gone back from.
+func (d *Deliverer) readDefault(ctx context.Context, s *Status, live runtimeFacts) error {
+	if d.Target.Serving() == DefaultEndpoint {
+		return nil
+	}
+	e, err := d.Runtimes.Endpoint(ctx, s.Runtime.ID, DefaultEndpoint)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	served := Served{Endpoint: e}
+	switch e.LiveVersion {
+	case "":
+	case live.Version:
+		served.Image = live.Artifact.Container.URI
+	case s.Runtime.Version:
+		served.Image = s.Image
+	default:
+		if served.Image, err = d.imageOf(ctx, s.Runtime.ID, e.LiveVersion); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	s.Endpoints = append([]Served{served}, s.Endpoints...)
+	if e.LiveVersion != "" && e.LiveVersion != s.Runtime.Version {
+		s.Notes = append(s.Notes, DefaultEndpoint+" is at version "+e.LiveVersion)
+	}
+	return nil
+}
+
+// tagged says that a tag alone names the image that runs: it is drift, unless
+// slipway.yaml asks for it.
+func (s *Status) tagged() {
+	name := parseImage(s.Image)
+	if s.Image == "" || name.digest != "" || name.repository == "" ||
+		slices.ContainsFunc(s.Drift, func(d string) bool { return strings.Contains(d, s.Image) }) {
+		return // or it was told already
+	}
+	text := "its image is named by the tag " + name.tag + " alone, which may move"
+	if s.Target.Reference == ByTag || s.Target.Reference == ByLatest {
+		s.Notes = append(s.Notes, text)
+		return
+	}
+	s.Drift = append(s.Drift, text)
 }
 
 // imageOf is the image URI of a version.
@@ -99,7 +168,11 @@ func (d *Deliverer) drift(release *Release, live runtimeFacts, e Endpoint, missi
 		say("no release is recorded: it was not delivered by slipway")
 		return drift
 	}
-	if e.LiveVersion != release.Version {
+	switch {
+	case e.LiveVersion == release.Version:
+	case older(e.LiveVersion, release.Version):
+		say("%s is behind: it serves version %s, the record says %s", d.Target.Serving(), e.LiveVersion, release.Version)
+	default:
 		say("%s serves version %s, the record says %s", d.Target.Serving(), e.LiveVersion, release.Version)
 	}
 	if e.LiveVersion != e.TargetVersion && e.TargetVersion != "" {
@@ -114,6 +187,13 @@ func (d *Deliverer) drift(release *Release, live runtimeFacts, e Endpoint, missi
 		}
 	}
 	return drift
+}
+
+// older says whether the first of two versions was made before the other.
+func older(a, b string) bool {
+	m, errA := strconv.Atoi(a)
+	n, errB := strconv.Atoi(b)
+	return errA == nil && errB == nil && m < n
 }
 
 func reason(failure string) string {
@@ -178,6 +258,11 @@ func (d *Deliverer) madeAt(ctx context.Context, id, version string) (time.Time, 
 	if err != nil {
 		return time.Time{}, err
 	}
+	return madeTime(doc, version)
+}
+
+// madeTime reads when a version was made from its document.
+func madeTime(doc Document, version string) (time.Time, error) {
 	o, err := parseObject(doc)
 	if err != nil {
 		return time.Time{}, err

@@ -169,6 +169,9 @@ type Release struct {
 	// Failed is the release that this one replaced because it failed; Reason
 	// says why.
 	Failed *Pointer `json:"rolled_back_from,omitempty"`
+	// PromotedFrom is where the image was proved to serve before it came here;
+	// nil where it was deployed.
+	PromotedFrom *Origin `json:"promoted_from,omitempty"`
 	// Image names the image where it is not in the target's repository.
 	Image string `json:"image,omitempty"`
 	// Adopted is set where the release was found serving, and not delivered:
@@ -178,6 +181,14 @@ type Release struct {
 	// Hidden names the environment variables whose values came from elsewhere
 	// (Target.Origins): what they were is not shown later either.
 	Hidden []string `json:"hidden,omitempty"`
+}
+
+// Origin is the release of another environment that one was promoted from.
+type Origin struct {
+	Environment string    `json:"environment"`
+	Version     string    `json:"version"`
+	At          time.Time `json:"at"` // when it was proved
+	Run         string    `json:"run,omitempty"`
 }
 
 // Pointer names a release from another one.
@@ -241,12 +252,15 @@ type Deployment struct {
 	Revision string
 	Digest   string
 	Platform string
+	Image    string   // names the image where it is not in the target's repository
 	Tags     []string // those that name the image now
 	Runtime  RuntimeState
 	Previous *Pointer
-	Changes  []Change
-	Stages   []Stage
-	Elapsed  time.Duration
+	// PromotedFrom is where a promotion's image was proved.
+	PromotedFrom *Origin
+	Changes      []Change
+	Stages       []Stage
+	Elapsed      time.Duration
 }
 
 // RuntimeState is where a runtime stands.

@@ -180,7 +180,7 @@ func (r *run) reapply(ctx context.Context, bad string) error {
 	}
 	body, err := snapshotBody(snapshot)
 	if err == nil {
-		body, err = r.pin(body)
+		body, err = r.pin(body, r.good)
 	}
 	if err != nil {
 		return err

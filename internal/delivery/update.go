@@ -270,9 +270,9 @@ func (r *run) sendEndpoint(ctx context.Context, id, name, version string) error 
 		return r.Creator.CreateEndpoint(ctx, id, name, version, clientToken(id, version, []byte(name)))
 	case err != nil:
 		return err
-	case e.LiveVersion == version, e.TargetVersion == version:
+	case e.TargetVersion == version, e.TargetVersion == "" && e.LiveVersion == version:
 		return nil // sent by a run that was killed
-	case e.LiveVersion != r.from:
+	case e.LiveVersion != r.from && e.LiveVersion != version: // it may be leaving it: taken back by a run that was killed
 		return fmt.Errorf("%w: endpoint %s is at version %s, expected %s", errForeignVersion, name, e.LiveVersion, r.from)
 	}
 	return r.move(ctx, id, name, version)
@@ -302,6 +302,10 @@ func (r *run) moveLatest(ctx context.Context) (bool, error) {
 	if !r.Target.MovesLatest {
 		return true, nil
 	}
+	if r.report.Image != "" {
+		r.note("the image is in another repository: the tag latest stays where it is")
+		return true, nil
+	}
 	if gone, err := r.overtaken(ctx, latestTag); gone || err != nil {
 		return true, err
 	}
@@ -327,8 +331,8 @@ func (r *run) recordRelease(ctx context.Context) (bool, error) {
 	return false, r.record(ctx, Release{
 		Revision: r.report.Revision, Digest: r.report.Digest, Version: r.report.Runtime.Version,
 		Endpoint: r.Target.Serving(), Verdict: r.verdict(), Previous: r.before(),
-		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, OutOfOrder: r.Target.After != "", Dirty: r.opts.Source.Dirty,
-		Hidden: slices.Sorted(maps.Keys(r.Target.Origins)),
+		At: r.now().UTC(), By: r.by(), Run: r.Actor.Run, OutOfOrder: r.outOfOrder(), PromotedFrom: r.report.PromotedFrom,
+		Dirty: r.opts.Source.Dirty, Hidden: slices.Sorted(maps.Keys(r.Target.Origins)),
 	})
 }
 

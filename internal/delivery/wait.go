@@ -11,8 +11,9 @@ import (
 
 // Waiting is done by polling: AgentCore has no waiters and its answers lag.
 const (
-	pollInterval  = time.Second
-	pollGrowth    = 1.3
+	pollInterval  = time.Second // also the least pause before something is tried again
+	firstPoll     = pollInterval / 4
+	pollGrowth    = 1.5
 	maxPoll       = 10 * time.Second
 	heartbeatEach = 15 * time.Second
 	// One look that hangs is not the end of the wait: it gets a quarter of the
@@ -50,7 +51,7 @@ func (d *Deliverer) wait(ctx context.Context, what string, limit time.Duration, 
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start, beat := d.now(), d.now()
-	last, interval := "nothing", pollInterval
+	last, interval := "nothing", firstPoll
 	var trouble error
 	for {
 		done, seen, err := lookOnce(timed, limit, look)

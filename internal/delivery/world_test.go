@@ -41,7 +41,7 @@ func (o *watch) told(kind EventKind, part string) bool {
 func (w *world) deliverer(owner string) (*Deliverer, *watch) {
 	o := &watch{}
 	return &Deliverer{Target: testTarget(), Actor: Actor{Name: owner, Run: "https://github.com/runs/" + owner, Owner: owner, CI: true},
-		Login: w, Builder: w, Repository: w, Publisher: w, Runtimes: w, Creator: w, Mover: w, Invoker: w, Logs: w, Parameters: w,
+		Login: w, Builder: w, Repository: w, Publisher: w, Runtimes: w, Creator: w, Mover: w, Invoker: w, Logs: w, Parameters: w, Archive: w,
 		Observe: o.see}, o
 }
 
