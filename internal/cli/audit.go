@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -193,7 +194,7 @@ func (u *ui) audits(name string, doc auditDocument) {
 // audit shows a verdict to people: who gets in, then each fault and its mend.
 func (u *ui) audit(name string, doc auditDocument) {
 	colors := map[trust.Outcome]string{trust.Accept: green, trust.Warn: yellow, trust.Reject: red}
-	u.result("%s  %s%s", u.paint(colors[doc.Verdict], string(doc.Verdict)), u.tame(name), tally(doc.Findings))
+	u.result("%s  %s%s", u.paint(colors[doc.Verdict], string(doc.Verdict)), u.tame(name), tally(doc.Findings, severityOf))
 	if doc.trust {
 		u.admitted(doc.Admitted)
 	}
@@ -208,18 +209,20 @@ func (u *ui) audit(name string, doc auditDocument) {
 	}
 }
 
-// tally counts findings: ": 2 errors, 1 warning".
-func tally(findings []trust.Finding) string {
+func severityOf(f trust.Finding) string { return string(f.Severity) }
+
+// tally counts findings by their severity: ": 2 errors, 1 warning".
+func tally[F any](findings []F, severity func(F) string) string {
 	var parts []string
-	for _, severity := range []trust.Severity{trust.SeverityError, trust.SeverityWarning} {
+	for _, word := range []string{"error", "warning"} {
 		n := 0
 		for _, f := range findings {
-			if f.Severity == severity {
+			if severity(f) == word {
 				n++
 			}
 		}
 		if n > 0 {
-			parts = append(parts, plural(n, string(severity)))
+			parts = append(parts, plural(n, word))
 		}
 	}
 	if parts == nil {
@@ -302,14 +305,28 @@ func findingPlace(f trust.Finding) string {
 
 // annotateFindings shows them at their lines, where GitHub shows a file.
 func (u *ui) annotateFindings(name string, findings []trust.Finding) {
-	for i, f := range findings {
-		if i == mostAnnotations {
-			return
-		}
-		note := github.Annotation{Level: string(f.Severity), Title: f.Rule, Message: printableLines(f.Message + "\nfix: " + f.Fix)}
+	var notes []github.Annotation
+	for _, f := range findings {
+		note := github.Annotation{Level: string(f.Severity), Title: f.Rule, Message: f.Message + "\nfix: " + f.Fix}
 		if f.Role == "" && name != "-" {
 			note.File, note.Line, note.Column = name, f.Line, f.Column
 		}
-		_ = github.Annotate(u.err, note) // stderr: nobody to tell
+		notes = append(notes, note)
+	}
+	u.annotations(notes)
+}
+
+// annotations shows notes, the worst first: of each level as many as GitHub
+// shows, the last of which tells how many more there are.
+func (u *ui) annotations(notes []github.Annotation) {
+	for _, level := range []string{"error", "warning"} {
+		group := slices.DeleteFunc(slices.Clone(notes), func(n github.Annotation) bool { return n.Level != level })
+		for i, note := range group[:min(len(group), mostAnnotations)] {
+			if i == mostAnnotations-1 && len(group) > mostAnnotations {
+				note.Message += fmt.Sprintf("\n(and %d more)", len(group)-mostAnnotations)
+			}
+			note.Message = printableLines(note.Message)
+			_ = github.Annotate(u.err, note) // stderr: nobody to tell
+		}
 	}
 }

@@ -99,7 +99,7 @@ func TestAWSCLI(t *testing.T) {
 	}
 	c.as(admin)
 	t.Run("identity", func(t *testing.T) { c.t = t; awsIdentity(c) })
-	o, err := d.deliver(t.Context(), "create", 0, admin, "--create", "--yes")
+	o, err := d.deliver(t.Context(), "create", 0, admin, "deploy", "--env", "dev", "--create", "--yes")
 	if err != nil {
 		t.Fatal(err)
 	}

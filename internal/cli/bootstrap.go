@@ -396,9 +396,24 @@ func (a *app) createFor(ctx context.Context, file *config.File, agent, environme
 	out := a.ui.out
 	a.ui.out = a.ui.err // its result is not ours
 	defer func() { a.ui.out = out }()
-	doc, err := a.deployOne(ctx, file, deployFlags{selection: selection{agent: agent, environment: environment}, create: true, outOfOrder: true})
+	doc, err := a.createWith(ctx, file, agent, environment)
 	made, _ := doc.(deploymentDocument) // empty where there is nothing to tell but the error
 	return made, err
+}
+
+// createWith makes the runtime with what serves in the environment before,
+// where there is one and that can be proved; else with what HEAD is built to.
+func (a *app) createWith(ctx context.Context, file *config.File, agent, environment string) (any, error) {
+	if e, err := file.Environment(environment); err == nil && e.After != "" {
+		doc, err := a.promoteOne(ctx, file, promoteFlags{agent: agent, to: environment, create: true})
+		// An administrator of this account alone can't tell what the other serves.
+		var none *unproved
+		if !errors.As(err, &none) || !errors.Is(err, delivery.ErrNothingServes) && delivery.KindOf(err) != delivery.KindAccount {
+			return doc, err
+		}
+		a.ui.line("  nothing is promoted from %s, HEAD is built: %v", e.After, a.ui.tame(err.Error()))
+	}
+	return a.deployOne(ctx, file, deployFlags{selection: selection{agent: agent, environment: environment}, create: true, outOfOrder: true})
 }
 
 // narrow gives the deploy role the runtimes that were made, and no others.

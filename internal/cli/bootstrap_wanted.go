@@ -13,6 +13,7 @@ import (
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/github"
 	"github.com/slipway-cd/slipway/internal/trust"
+	"github.com/slipway-cd/slipway/internal/workflow/generate"
 )
 
 // wanted is what slipway.yaml asks for, in the words of policies.
@@ -85,7 +86,7 @@ func pullers(file *config.File, projects []*project) map[string][]string {
 }
 
 // workflows are the generated ones that deliver.
-func workflows() []string { return []string{"deploy-agent.yml", "rollback.yml"} }
+func workflows() []string { return []string{generate.Deploy, generate.Rollback} }
 
 // caller is the job that the deploy role will trust, as GitHub itself
 // describes it; slipway.yaml's own ids stand in where GitHub is left alone.
@@ -112,7 +113,7 @@ func (a *app) caller(ctx context.Context, file *config.File, p *project, f boots
 	c.RepositoryID, c.Ref = repository.ID, "refs/heads/"+cmp.Or(p.env.Branch, repository.DefaultBranch)
 	if f.pinWorkflows {
 		for _, name := range workflows() {
-			c.Workflows = append(c.Workflows, repository.FullName+"/.github/workflows/"+name+"@"+c.Ref)
+			c.Workflows = append(c.Workflows, repository.FullName+"/"+name+"@"+c.Ref)
 		}
 	}
 	return c, nil

@@ -65,6 +65,9 @@ type app struct {
 	region  string
 	profile string
 	force   bool // --allow-long-lived-keys
+
+	heard  []string    // the agent's own lines of the delivery under way
+	synths synthesised // by doctor
 }
 
 // Main runs the command and returns its exit status (docs/errors.md).
@@ -103,7 +106,7 @@ func (a *app) root() *cobra.Command {
   slipway status                what serves where`,
 		SilenceErrors: true, SilenceUsage: true, Version: version().String(),
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.begin() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd.Annotations[moreOutput]) },
 	}
 	root.SetFlagErrorFunc(usage)
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -123,10 +126,10 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("setup", a.initCommand(), a.bootstrapCommand())
-	add("deliver", a.buildCommand(), a.deployCommand())
-	add("look", a.statusCommand(), a.logsCommand(), a.invokeCommand(), a.doctorCommand(), a.auditCommand())
-	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.completionCommand(), a.schemaCommand(), a.versionCommand())
+	add("setup", a.initCommand(), a.bootstrapCommand(), a.workflowCommand())
+	add("deliver", a.buildCommand(), a.deployCommand(), a.promoteCommand(), a.rollbackCommand())
+	add("look", a.statusCommand(), a.historyCommand(), a.diffCommand(), a.logsCommand(), a.invokeCommand(), a.doctorCommand(), a.auditCommand())
+	add("tools", a.credentialsCommand(), a.localCommand(), a.demoCommand(), a.unlockCommand(), a.completionCommand(), a.schemaCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("tools")
 	a.strict(root)
 	a.completions(root)
@@ -196,10 +199,15 @@ func positive(cmd *cobra.Command, flag string, d time.Duration) error {
 	return nil
 }
 
-// begin reads the flags that every command has.
-func (a *app) begin() error {
-	if a.output != "text" && a.output != "json" {
-		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("--output is %q; it can be text or json", a.output)}
+// begin reads the flags that every command has. more is a value of --output
+// besides text and json, "" for none.
+func (a *app) begin(more string) error {
+	if a.output != "text" && a.output != "json" && (more == "" || a.output != more) {
+		can := "text or json"
+		if more != "" {
+			can = "text, json or " + more
+		}
+		return &delivery.Error{Kind: delivery.KindUsage, Err: fmt.Errorf("--output is %q; it can be %s", a.output, can)}
 	}
 	if a.chdir != "" {
 		if !filepath.IsAbs(a.chdir) {

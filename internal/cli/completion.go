@@ -86,15 +86,19 @@ func (a *app) completions(root *cobra.Command) {
 	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
 	directories := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 	values := map[string]cobra.CompletionFunc{
-		"env": a.completeEnvironments, "environment": a.completeEnvironments, "agent": a.completeAgents,
-		"output":    cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp),
+		"env": a.completeEnvironments, "environment": a.completeEnvironments, "from": a.completeEnvironments, "agent": a.completeAgents,
+		"output":    completeOutput,
 		"directory": directories, "state": directories, "dir": directories,
 		"verify": files, "jwks": files, "trust": files,
 	}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		register := func(f *pflag.Flag) {
-			if complete := values[f.Name]; complete != nil && f.Value.Type() == "string" {
+			complete := values[f.Name]
+			if f.Name == "to" && cmd.Name() == "promote" {
+				complete = a.completeEnvironments
+			}
+			if complete != nil && f.Value.Type() == "string" {
 				_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // the flag is there, and registered once
 			}
 		}
@@ -108,6 +112,15 @@ func (a *app) completions(root *cobra.Command) {
 		}
 	}
 	walk(root)
+}
+
+// completeOutput offers what the command can print.
+func completeOutput(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	formats := []string{"text", "json"}
+	if more := cmd.Annotations[moreOutput]; more != "" {
+		formats = append(formats, more)
+	}
+	return formats, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completed is the slipway.yaml of the directory, or nil: completion has

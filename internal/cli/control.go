@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,27 +54,11 @@ func dial(ctx context.Context, dir string) (*control, error) {
 
 // call asks the control API and decodes the answer into result, if not nil.
 func (c *control) call(ctx context.Context, method, name string, body, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	raw, err := json.Marshal(body)
+	status, answer, err := exchange(ctx, "the local cloud", method, c.base+"/_local/"+name, c.token, body)
 	if err != nil {
-		return fmt.Errorf("encoding the request: %w", err)
+		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/_local/"+name, bytes.NewReader(raw))
-	if err != nil {
-		return fmt.Errorf("making the request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking the local cloud: %w", err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("reading the local cloud's answer: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
+	if status != http.StatusOK {
 		var refusal struct {
 			Message string `json:"message"`
 		}
@@ -87,10 +72,60 @@ func (c *control) call(ctx context.Context, method, name string, body, result an
 	return json.Unmarshal(answer, result)
 }
 
-// job starts a job and returns the variables that it sees.
-func (c *control) job(ctx context.Context, j sim.Job) (map[string]string, error) {
+// exchange sends a body as JSON to a side of the local cloud that takes bearer
+// tokens, and reads its answer.
+func exchange(ctx context.Context, side, method, address, token string, body any) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return 0, nil, fmt.Errorf("encoding the request: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(raw))
+	if err != nil {
+		return 0, nil, fmt.Errorf("making the request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("asking %s: %w", side, err)
+	}
+	defer resp.Body.Close()
+	if answer, err = io.ReadAll(resp.Body); err != nil {
+		return 0, nil, fmt.Errorf("reading the answer of %s: %w", side, err)
+	}
+	return resp.StatusCode, answer, nil
+}
+
+// start starts a job; where a gate is before it, it waits.
+func (c *control) start(ctx context.Context, j sim.Job) (sim.JobState, error) {
+	var s sim.JobState
+	return s, c.call(ctx, http.MethodPost, "jobs", j, &s)
+}
+
+// job says how a job stands.
+func (c *control) job(ctx context.Context, id string) (sim.JobState, error) {
+	var s sim.JobState
+	return s, c.call(ctx, http.MethodGet, "jobs?id="+url.QueryEscape(id), nil, &s)
+}
+
+// end says how a job has ended: success, failure or cancelled.
+func (c *control) end(ctx context.Context, id, conclusion string) error {
+	return c.call(ctx, http.MethodPost, "jobs/end", map[string]string{"id": id, "conclusion": conclusion}, nil)
+}
+
+// waiting lists the jobs that wait behind a gate.
+func (c *control) waiting(ctx context.Context) ([]sim.JobState, error) {
+	var runs struct {
+		Waiting []sim.JobState `json:"waiting"`
+	}
+	return runs.Waiting, c.call(ctx, http.MethodGet, "runs", nil, &runs)
+}
+
+// person returns the exports of somebody who has a login of GitHub.
+func (c *control) person(ctx context.Context, login string) (map[string]string, error) {
 	env := make(map[string]string)
-	return env, c.call(ctx, http.MethodPost, "jobs", j, &env)
+	return env, c.call(ctx, http.MethodGet, "env?as="+url.QueryEscape(login), nil, &env)
 }
 
 // administrator returns the exports that an administrator needs.

@@ -26,7 +26,7 @@ import (
 // profile whose credential_process is slipway.
 func jobProcess(t *testing.T, d *demo) []string {
 	t.Helper()
-	job, err := d.job(t.Context(), "acme/agents")
+	job, err := d.job(t.Context(), "acme/agents", "dev")
 	if err != nil {
 		t.Fatal(err)
 	}

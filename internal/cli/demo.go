@@ -52,6 +52,7 @@ type demo struct {
 	cloud  *runningCloud
 	api    *control
 	repo   string
+	yaml   []byte // slipway.yaml, with PLATFORM and COMPUTE to be filled in
 	source string // the agent's, in Go
 	doc    demoDocument
 	failed error
@@ -64,7 +65,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "The whole story on a local cloud: no account, no Docker, no key",
 		Long: "Starts a local cloud, makes a repository with an agent, sets up trust, and delivers as a\n" +
-			"GitHub job would: a good commit, one that crashes, a good one again, and a stranger's token.",
+			"GitHub jobs would: a good commit to dev, its digest to stg and prd behind approvals, a commit that crashes,\n" +
+			"one that fails in prd alone, a rollback, and a stranger's token.",
 		Example: "  slipway demo\n  slipway demo --exit -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,7 +82,8 @@ func (a *app) demoCommand() *cobra.Command {
 func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) error {
 	start := time.Now()
 	source, err := demoFiles.ReadFile("demo/agent.go.txt")
-	if err != nil {
+	yaml, wrong := demoFiles.ReadFile("demo/slipway.yaml.txt")
+	if err := errors.Join(err, wrong); err != nil {
 		return err
 	}
 	if err := freshDirectory(ctx, dir); err != nil {
@@ -93,7 +96,7 @@ func (a *app) demo(ctx context.Context, dir, listen string, exactly, exit bool) 
 	if err != nil {
 		return err
 	}
-	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), source: string(source),
+	d := &demo{app: a, cloud: cloud, repo: filepath.Join(dir, "repo"), yaml: yaml, source: string(source),
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	d.doc = demoDocument{Schema: "slipway.demo/v1", Cloud: cloud.address, Steps: []demoStep{}, Stages: []stagesOfStep{}}
 	d.say("%s", a.ui.paint(bold, fmt.Sprintf("slipway %s · local cloud %s · STS IAM ECR SSM AgentCore Logs GitHub", version().Version, cloud.address)))
@@ -196,20 +199,24 @@ func (d *demo) run(ctx context.Context) {
 	}{
 		{"repository", d.makeRepository},
 		{"trust", d.setUpTrust},
-		{"create", d.createRuntime},
+		{"create", d.createRuntimes},
 		{"deploy", d.firstDeploy},
 		{"invoke", d.invoke},
+		{"promote-stg", d.toStaging},
+		{"promote-prd", d.toProduction},
 		{"bad-deploy", d.badDeploy},
 		{"next-deploy", d.nextDeploy},
+		{"bad-prd", d.badInProduction},
+		{"rollback", d.back},
 		{"refused", d.refused},
 		{"status", d.look},
 	} {
-		d.ui.draft(" %d %-11s …", len(d.doc.Steps)+1, s.name)
+		d.ui.draft("%2d %-11s …", len(d.doc.Steps)+1, s.name)
 		start := time.Now()
 		text, details, err := s.do(ctx)
 		step := demoStep{Name: s.name, OK: err == nil, Seconds: seconds(time.Since(start)), Text: text, Details: orEmpty(details)}
 		d.doc.Steps = append(d.doc.Steps, step)
-		d.tell(fmt.Sprintf(" %d %-11s %5.1fs  ", len(d.doc.Steps), step.Name, step.Seconds), text)
+		d.tell(fmt.Sprintf("%2d %-11s %5.1fs  ", len(d.doc.Steps), step.Name, step.Seconds), text)
 		for _, line := range details {
 			d.tell(strings.Repeat(" ", 14), line)
 		}
@@ -226,7 +233,7 @@ func (d *demo) run(ctx context.Context) {
 // ending prints what the stages took and, if all went well, what to try next.
 func (d *demo) ending(dir string, stays bool) {
 	d.say("")
-	for _, line := range stageTable(d.doc.Stages) {
+	for _, line := range stageTable(d.doc.Stages, "deploy", "promote-stg", "promote-prd", "bad-deploy", "rollback") {
 		d.say(" %s", line)
 	}
 	d.say("")
@@ -247,7 +254,7 @@ func (d *demo) next(state string, stays bool) {
 		d.say(" cloud        slipway local up --state %s &      # it has ended; its state is kept", d.near(state))
 	}
 	d.say(" look around  cd %s", d.near(d.repo))
-	d.say("              eval \"$(slipway local env --state ../cloud)\" && slipway status")
+	d.say("              eval \"$(slipway local env --state ../cloud)\" && slipway status --env dev")
 	d.say("              slipway local journal --state ../cloud       # every call")
 	d.say(" deploy       change support/main.go, commit it, then")
 	d.say("              slipway local job --state ../cloud --repository acme/agents \\")
@@ -282,8 +289,16 @@ func tokensIn(calls []sim.Call) (issued, refused int) {
 	return issued, refused
 }
 
-// stageTable lays the stages of several deliveries side by side.
-func stageTable(runs []stagesOfStep) []string {
+// stageTable lays the stages of some deliveries side by side.
+func stageTable(all []stagesOfStep, steps ...string) []string {
+	var runs []stagesOfStep
+	for _, step := range steps {
+		for _, r := range all {
+			if r.Step == step {
+				runs = append(runs, r)
+			}
+		}
+	}
 	if len(runs) == 0 {
 		return nil
 	}
@@ -314,10 +329,10 @@ func stageCell(stages []stageDocument, name string) string {
 }
 
 // hostPlatform is the platform of images that this machine can run, and what
-// slipway.yaml has to say for it: microVMs run arm64 alone.
-func hostPlatform() (platform string, compute string) {
+// an environment of slipway.yaml has to say for it: microVMs run arm64 alone.
+func hostPlatform(account string) (platform string, compute string) {
 	if runtime.GOARCH == "arm64" {
 		return "linux/arm64", ""
 	}
-	return "linux/" + runtime.GOARCH, "\n    compute: instances\n    capacity_provider: arn:aws:bedrock-agentcore:us-east-1:111122223333:capacity-provider/demo"
+	return "linux/" + runtime.GOARCH, "    compute: instances\n    capacity_provider: arn:aws:bedrock-agentcore:us-east-1:" + account + ":capacity-provider/demo"
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/slipway-cd/slipway/internal/agentcore"
+	"github.com/slipway-cd/slipway/internal/awsauth"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/sim"
 )
@@ -18,26 +20,52 @@ import (
 // The demo's names, as its files have them.
 const (
 	demoAccount    = "111122223333"
+	demoProduction = "444455556666" // the account of prd
 	demoRegion     = "us-east-1"
-	demoRepository = "supportagent/runtime"
+	demoGitHub     = "acme/agents"
+	demoActor      = "octocat" // who starts its runs
+	demoReviewer   = "hubot"   // who approves them
 	demoDeployRole = "deploy-supportAgent-dev"
 )
+
+// demoEnvironments are those of slipway.yaml, in their order.
+func demoEnvironments() []string { return []string{"dev", "stg", "prd"} }
+
+func demoAccountOf(environment string) string {
+	if environment == "prd" {
+		return demoProduction
+	}
+	return demoAccount
+}
+
+// demoYAML is a slipway.yaml whose images this machine can run.
+func demoYAML(text []byte) string {
+	platform, _ := hostPlatform(demoAccount)
+	yaml := strings.Replace(string(text), "PLATFORM", platform, 1)
+	var b strings.Builder
+	account := ""
+	for line := range strings.Lines(yaml) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "account: "); ok {
+			account = strings.Trim(name, `"`)
+		}
+		if strings.TrimSpace(line) != "COMPUTE" {
+			b.WriteString(line)
+		} else if _, compute := hostPlatform(account); compute != "" {
+			b.WriteString(compute + "\n")
+		}
+	}
+	return b.String()
+}
 
 // makeRepository makes a git repository with an agent and a slipway.yaml, and
 // registers it with the cloud's GitHub.
 func (d *demo) makeRepository(ctx context.Context) (string, []string, error) {
-	platform, compute := hostPlatform()
-	yaml, err := demoFiles.ReadFile("demo/slipway.yaml.txt")
-	if err != nil {
-		return "", nil, err
-	}
-	text := strings.Replace(strings.TrimRight(string(yaml), "\n"), "PLATFORM", platform, 1) + compute + "\n"
 	mod, err := demoFiles.ReadFile("demo/go.mod.txt")
 	if err != nil {
 		return "", nil, err
 	}
 	err = errors.Join(os.MkdirAll(filepath.Join(d.repo, "support"), 0o755),
-		os.WriteFile(filepath.Join(d.repo, "slipway.yaml"), []byte(text), 0o644),
+		os.WriteFile(filepath.Join(d.repo, "slipway.yaml"), []byte(demoYAML(d.yaml)), 0o644),
 		os.WriteFile(filepath.Join(d.repo, "support", "go.mod"), mod, 0o644))
 	if err != nil {
 		return "", nil, err
@@ -84,28 +112,51 @@ func (d *demo) git(ctx context.Context, args ...string) (string, error) {
 // setUpTrust does as an administrator what every account needs once, and each
 // environment once.
 func (d *demo) setUpTrust(ctx context.Context) (string, []string, error) {
-	doc, err := d.bootstrap(ctx, "--execution-role")
-	if err != nil {
-		return "", nil, err
-	}
 	made := 0
-	for _, s := range doc.Environments[0].Steps {
-		if s.Applied {
-			made++
+	for _, environment := range demoEnvironments() {
+		if err := d.putCalendar(ctx, environment); err != nil {
+			return "", nil, err
+		}
+		doc, err := d.bootstrap(ctx, environment, "--execution-role")
+		if err != nil {
+			return "", nil, err
+		}
+		for _, s := range doc.Environments[0].Steps {
+			if s.Applied {
+				made++
+			}
 		}
 	}
-	return fmt.Sprintf("slipway bootstrap: %d steps in AWS and on GitHub", made), []string{
-		"the deploy role trusts " + d.subject("dev") + " alone,", "may do nothing but deliver, and no more than its boundary"}, nil
+	return fmt.Sprintf("slipway bootstrap, dev, stg, prd: %d steps in two accounts and on GitHub", made), []string{
+		"each deploy role trusts one environment's jobs, such as " + d.subject("dev") + " alone,", "may do nothing but deliver, and no more than its boundary"}, nil
+}
+
+// putCalendar writes the agent's own setting of an environment. That of prd is
+// no address yet.
+func (d *demo) putCalendar(ctx context.Context, environment string) error {
+	env, err := d.api.administrator(ctx, demoAccountOf(environment))
+	if err != nil {
+		return err
+	}
+	session, err := awsauth.Source{Getenv: func(name string) string { return env[name] }, Region: demoRegion}.Open(ctx)
+	if err != nil {
+		return err
+	}
+	value := "https://calendar.example.com/" + environment
+	if environment == "prd" {
+		value = "calendar.example.com/prd"
+	}
+	return agentcore.NewParameters(session.Config(awsauth.SSM)).PutParameter(ctx, "/supportAgent/"+environment+"/calendar", value, true)
 }
 
 // bootstrap runs slipway bootstrap as the administrator of both sides.
-func (d *demo) bootstrap(ctx context.Context, args ...string) (bootstrapDocument, error) {
+func (d *demo) bootstrap(ctx context.Context, environment string, args ...string) (bootstrapDocument, error) {
 	var doc bootstrapDocument
-	env, err := d.api.administrator(ctx, demoAccount)
+	env, err := d.api.administrator(ctx, demoAccountOf(environment))
 	if err != nil {
 		return doc, err
 	}
-	o, out, err := d.slipway(ctx, env, append([]string{"bootstrap", "--env", "dev", "--yes"}, args...)...)
+	o, out, err := d.slipway(ctx, env, append([]string{"bootstrap", "--env", environment, "--yes"}, args...)...)
 	if err == nil && o.code != 0 {
 		err = fmt.Errorf("slipway bootstrap ended with %d:\n%s", o.code, o.stderr)
 	}
@@ -140,58 +191,196 @@ func (d *demo) slipway(ctx context.Context, env map[string]string, args ...strin
 	return outcome{code: cmd.ProcessState.ExitCode(), stderr: messages.String()}, out.Bytes(), ctx.Err()
 }
 
-// deliver runs slipway deploy and expects an exit code.
+// deliver runs a command that delivers, and expects an exit code.
 func (d *demo) deliver(ctx context.Context, step string, want int, env map[string]string, args ...string) (outcome, error) {
-	o, out, err := d.slipway(ctx, env, append([]string{"deploy", "--env", "dev"}, args...)...)
+	o, out, err := d.slipway(ctx, env, args...)
 	if err != nil {
 		return o, err
 	}
 	if o.code != want {
-		return o, fmt.Errorf("slipway deploy ended with %d, expected %d:\n%s", o.code, want, o.stderr)
+		return o, fmt.Errorf("slipway %s ended with %d, expected %d:\n%s", args[0], o.code, want, o.stderr)
 	}
 	if len(out) == 0 {
 		return o, nil
 	}
 	if err := json.Unmarshal(out, &o.report); err != nil {
-		return o, fmt.Errorf("reading what slipway deploy printed: %w", err)
+		return o, fmt.Errorf("reading what slipway %s printed: %w", args[0], err)
 	}
-	if o.report.Outcome != delivery.Failed {
+	if len(o.report.Stages) > 0 {
 		d.doc.Stages = append(d.doc.Stages, stagesOfStep{step, o.report.Stages})
 	}
 	return o, nil
 }
 
-// job is the environment of a GitHub job of the demo's repository.
-func (d *demo) job(ctx context.Context, repository string) (map[string]string, error) {
-	return d.api.job(ctx, sim.Job{Repository: repository, Environment: "dev"})
+// deploy delivers the commit to dev, in a job of dev.
+func (d *demo) deploy(ctx context.Context, step string, want int) (o outcome, err error) {
+	err = d.inJob(ctx, sim.Job{Repository: demoGitHub, Environment: "dev"}, func(env map[string]string) (int, error) {
+		o, err = d.deliver(ctx, step, want, env, "deploy", "--env", "dev")
+		return o.code, err
+	})
+	return o, err
 }
 
-// createRuntime is the last step of setting up: the runtime itself, and the
-// deploy role narrowed to it.
-func (d *demo) createRuntime(ctx context.Context) (string, []string, error) {
-	doc, err := d.bootstrap(ctx, "--create")
+// inJob does something in a job, which has to need no approval or have had one,
+// and says how it ended.
+func (d *demo) inJob(ctx context.Context, j sim.Job, do func(env map[string]string) (code int, err error)) error {
+	s, err := d.api.start(ctx, j)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	if len(doc.Environments[0].Created) != 1 {
-		return "", nil, errors.New("slipway bootstrap --create made no runtime")
+	return d.finishJob(ctx, s, do)
+}
+
+func (d *demo) finishJob(ctx context.Context, s sim.JobState, do func(env map[string]string) (code int, err error)) error {
+	if s.Environ == nil {
+		return fmt.Errorf("a job of run %s does not begin: %s %s", s.RunID, s.Status, s.Message)
 	}
-	r := doc.Environments[0].Created[0]
-	d.doc.Stages = append(d.doc.Stages, stagesOfStep{"create", r.Stages})
-	return fmt.Sprintf("an administrator, once: %s, version %s", r.Runtime.ID, r.Runtime.Version),
-		[]string{"image " + shortDigest(r.Image.Digest) + " " + r.Image.Platform, "the deploy role now holds that runtime's id"}, nil
+	code, err := do(s.Environ)
+	conclusion := endedWell
+	if err != nil || code != 0 {
+		conclusion = endedBadly
+	}
+	return errors.Join(err, d.api.end(context.WithoutCancel(ctx), s.ID, conclusion))
+}
+
+// approve has a person approve the job that waits, and returns it as it stands
+// then.
+func (d *demo) approve(ctx context.Context, s sim.JobState, login string) (sim.JobState, error) {
+	if s.Gate == nil {
+		return s, fmt.Errorf("a job of run %s waits for nobody: it is %s %s", s.RunID, s.Status, s.Message)
+	}
+	if _, err := d.api.review(ctx, review{run: s.RunID, as: login, comment: "that digest"}); err != nil {
+		return s, err
+	}
+	return d.api.job(ctx, s.ID)
+}
+
+// createRuntimes is the last step of setting up: the runtimes themselves, and
+// each deploy role narrowed to its own.
+func (d *demo) createRuntimes(ctx context.Context) (string, []string, error) {
+	var ids []string
+	for _, environment := range demoEnvironments() {
+		doc, err := d.bootstrap(ctx, environment, "--create")
+		if err != nil {
+			return "", nil, err
+		}
+		if len(doc.Environments[0].Created) != 1 {
+			return "", nil, errors.New("slipway bootstrap --create made no runtime of " + environment)
+		}
+		r := doc.Environments[0].Created[0]
+		d.doc.Stages = append(d.doc.Stages, stagesOfStep{"create-" + environment, r.Stages})
+		ids = append(ids, r.Runtime.ID)
+	}
+	return "an administrator, once: " + strings.Join(ids, ", "), []string{"each deploy role now holds its runtime's id"}, nil
 }
 
 func (d *demo) firstDeploy(ctx context.Context) (string, []string, error) {
 	if _, err := d.commit(ctx, `var tools = []string{"clock", "calendar"}`, "a calendar"); err != nil {
 		return "", nil, err
 	}
-	env, err := d.job(ctx, "acme/agents")
+	o, err := d.deploy(ctx, "deploy", 0)
+	return delivered(o), []string{"token " + d.subject("dev")}, err
+}
+
+// promotion takes what serves in one environment to the next, in one run: a job
+// of the first proves it, and a job of the second, which waits until the
+// reviewer has approved it, delivers exactly that.
+func (d *demo) promotion(ctx context.Context, step, from, to string, want int) (o outcome, details []string, err error) {
+	run, evidence, proof, err := d.prove(ctx, from, to)
+	if err != nil {
+		return o, nil, err
+	}
+	s, err := d.api.start(ctx, sim.Job{Repository: demoGitHub, RunID: run, Name: "promote", Environment: to})
+	if err != nil {
+		return o, nil, err
+	}
+	if _, own := d.api.review(ctx, review{run: run, as: demoActor}); delivery.KindOf(own) != delivery.KindRefused {
+		return o, nil, errors.Join(errors.New(demoActor+", who started the run, was not refused a review of it"), own)
+	}
+	if s, err = d.approve(ctx, s, demoReviewer); err != nil {
+		return o, nil, err
+	}
+	err = d.finishJob(ctx, s, func(env map[string]string) (int, error) {
+		o, err = d.deliver(ctx, step, want, env, "promote", "--to", to, "--evidence", string(proof))
+		return o.code, err
+	})
+	if err == nil && o.report.Image.Digest != evidence.Digest {
+		err = fmt.Errorf("%s was promoted, %s was approved", o.report.Image.Digest, evidence.Digest)
+	}
+	return o, []string{fmt.Sprintf("a job of %s proved %s, version %s; then the run waited: %s, who started it,", from, shortDigest(evidence.Digest), evidence.Version, demoActor),
+		fmt.Sprintf("was refused a review, %s approved through GitHub's API, and a job of %s took exactly that", demoReviewer, to)}, err
+}
+
+// prove is the job before the gate; its run goes on. An environment that has
+// reviewers asks them about this job as well: a gate is an environment's, and
+// GitHub does not know what the job is for.
+func (d *demo) prove(ctx context.Context, from, to string) (run string, evidence delivery.Evidence, proof []byte, err error) {
+	s, err := d.api.start(ctx, sim.Job{Repository: demoGitHub, Name: "prove", Environment: from, Event: "workflow_dispatch"})
+	if err == nil && s.Gate != nil {
+		s, err = d.approve(ctx, s, demoReviewer)
+	}
+	if err != nil {
+		return "", evidence, nil, err
+	}
+	err = d.finishJob(ctx, s, func(env map[string]string) (int, error) {
+		o, out, err := d.slipway(ctx, env, "promote", "--to", to, "--prove")
+		if err == nil && o.code != 0 {
+			err = fmt.Errorf("slipway promote --prove ended with %d:\n%s", o.code, o.stderr)
+		}
+		proof = out
+		return o.code, err
+	})
+	if err == nil {
+		evidence, err = delivery.ParseEvidence(proof)
+	}
+	return s.RunID, evidence, proof, err
+}
+
+func (d *demo) toStaging(ctx context.Context) (string, []string, error) {
+	o, details, err := d.promotion(ctx, "promote-stg", "dev", "stg", 0)
+	return delivered(o) + ", copied and not built", details, err
+}
+
+func (d *demo) toProduction(ctx context.Context) (string, []string, error) {
+	o, details, err := d.promotion(ctx, "promote-prd", "stg", "prd", 0)
+	return delivered(o) + " through live, another account", details, err
+}
+
+// badInProduction promotes an image that passed in dev and stg and fails with
+// the settings of prd: the endpoint live never serves it.
+func (d *demo) badInProduction(ctx context.Context) (string, []string, error) {
+	if o, _, err := d.promotion(ctx, "next-stg", "dev", "stg", 0); err != nil {
+		return delivered(o), nil, err
+	}
+	seen := len(d.cloud.Journal())
+	o, _, err := d.promotion(ctx, "bad-prd", "stg", "prd", 1)
+	if err != nil {
+		return delivered(o), nil, err
+	}
+	for _, c := range d.cloud.Journal()[seen:] {
+		if c.Action == "UpdateAgentRuntimeEndpoint" {
+			return "", nil, errors.New("live was moved to a version that failed")
+		}
+	}
+	return delivered(o) + ", exit 1", []string{"its log: " + lineWith(o.stderr, "panic:"), o.report.Error.Serves, "no call moved live: it never served that version"}, nil
+}
+
+// back rolls prd back: a pointer moves.
+func (d *demo) back(ctx context.Context) (string, []string, error) {
+	s, err := d.api.start(ctx, sim.Job{Repository: demoGitHub, Name: "rollback", Environment: "prd", Event: "workflow_dispatch"})
+	if err == nil {
+		s, err = d.approve(ctx, s, demoReviewer)
+	}
 	if err != nil {
 		return "", nil, err
 	}
-	o, err := d.deliver(ctx, "deploy", 0, env)
-	return delivered(o), []string{"token " + d.subject("dev")}, err
+	var o outcome
+	err = d.finishJob(ctx, s, func(env map[string]string) (int, error) {
+		o, err = d.deliver(ctx, "rollback", 0, env, "rollback", "--env", "prd")
+		return o.code, err
+	})
+	return fmt.Sprintf("prd live → version %s, verified, in %.1fs: no image byte moved", o.report.Runtime.Version, o.report.Seconds),
+		[]string{demoReviewer + " approved that first: a rollback is behind the same gate"}, err
 }
 
 // delivered says what a delivery did in one line.
@@ -201,15 +390,17 @@ func delivered(o outcome) string {
 	if r.Previous != nil {
 		from = fmt.Sprintf(" (from %s)", r.Previous.Version)
 	}
-	return fmt.Sprintf("dev %s → version %s%s, %s, %s", shortRevision(r.Revision), r.Runtime.Version, from, shortDigest(r.Image.Digest), r.Outcome)
+	return fmt.Sprintf("%s %s → version %s%s, %s, %s", r.Environment, shortRevision(r.Revision), r.Runtime.Version, from, shortDigest(r.Image.Digest), r.Outcome)
 }
 
 func (d *demo) invoke(ctx context.Context) (string, []string, error) {
-	env, err := d.job(ctx, "acme/agents")
-	if err != nil {
-		return "", nil, err
-	}
-	o, out, err := d.slipway(ctx, env, "invoke", "--env", "dev", `{"prompt": "ping"}`)
+	var o outcome
+	var out []byte
+	err := d.inJob(ctx, sim.Job{Repository: demoGitHub, Name: "invoke", Environment: "dev"}, func(env map[string]string) (int, error) {
+		var err error
+		o, out, err = d.slipway(ctx, env, "invoke", "--env", "dev", `{"prompt": "ping"}`)
+		return o.code, err
+	})
 	if err != nil {
 		return "", nil, err
 	}
@@ -231,11 +422,7 @@ func (d *demo) badDeploy(ctx context.Context) (string, []string, error) {
 	if _, err := d.commit(ctx, `var tools []string`, "fewer tools"); err != nil {
 		return "", nil, err
 	}
-	env, err := d.job(ctx, "acme/agents")
-	if err != nil {
-		return "", nil, err
-	}
-	o, err := d.deliver(ctx, "bad-deploy", delivery.ExitCode(&delivery.Error{Kind: delivery.KindRolledBack}), env)
+	o, err := d.deploy(ctx, "bad-deploy", delivery.ExitCode(&delivery.Error{Kind: delivery.KindRolledBack}))
 	if err != nil {
 		return "", nil, err
 	}
@@ -259,24 +446,21 @@ func lineWith(all, text string) string {
 }
 
 func (d *demo) nextDeploy(ctx context.Context) (string, []string, error) {
-	if _, err := d.commit(ctx, `var tools = []string{"clock", "weather"}`, "tools that exist"); err != nil {
+	if _, err := d.commit(ctx, `var tools = []string{"clock", "booking"}`, "booking, which needs a calendar"); err != nil {
 		return "", nil, err
 	}
-	env, err := d.job(ctx, "acme/agents")
-	if err != nil {
-		return "", nil, err
-	}
-	o, err := d.deliver(ctx, "next-deploy", 0, env)
+	o, err := d.deploy(ctx, "next-deploy", 0)
 	return delivered(o), nil, err
 }
 
 // refused shows a token of another repository, and why it gets nothing.
 func (d *demo) refused(ctx context.Context) (string, []string, error) {
-	env, err := d.job(ctx, "evil@99/agents@77")
-	if err != nil {
-		return "", nil, err
-	}
-	o, err := d.deliver(ctx, "refused", delivery.ExitCode(&delivery.Error{Kind: delivery.KindDenied}), env)
+	var o outcome
+	err := d.inJob(ctx, sim.Job{Repository: "evil@99/agents@77", Environment: "dev"}, func(env map[string]string) (int, error) {
+		var err error
+		o, err = d.deliver(ctx, "refused", delivery.ExitCode(&delivery.Error{Kind: delivery.KindDenied}), env, "deploy", "--env", "dev")
+		return o.code, err
+	})
 	if err != nil {
 		return "", nil, err
 	}
@@ -292,21 +476,25 @@ func (d *demo) refused(ctx context.Context) (string, []string, error) {
 	return "a token of evil/agents asks for " + demoDeployRole + ": exit 2", details, err
 }
 
-// look shows what serves in the end.
+// look shows what serves in the end, each environment seen by its own account.
 func (d *demo) look(ctx context.Context) (string, []string, error) {
-	env, err := d.job(ctx, "acme/agents")
-	if err != nil {
-		return "", nil, err
+	var lines []string
+	for _, environment := range demoEnvironments() {
+		env, err := d.api.administrator(ctx, demoAccountOf(environment))
+		if err != nil {
+			return "", nil, err
+		}
+		o, out, err := d.slipway(ctx, env, "status", "--env", environment)
+		if err != nil {
+			return "", nil, err
+		}
+		var doc statusDocument
+		if err := json.Unmarshal(out, &doc); err != nil || o.code != 0 || len(doc.Environments) != 1 {
+			return "", nil, fmt.Errorf("slipway status ended with %d: %s", o.code, o.stderr)
+		}
+		e := doc.Environments[0]
+		lines = append(lines, fmt.Sprintf("%s  %s %s, version %s, %s; drift %s", e.Environment, shortRevision(e.Revision), shortDigest(e.Digest),
+			servedVersion(e), e.Verdict, driftCell(e)))
 	}
-	o, out, err := d.slipway(ctx, env, "status")
-	if err != nil {
-		return "", nil, err
-	}
-	var doc statusDocument
-	if err := json.Unmarshal(out, &doc); err != nil || o.code != 0 || len(doc.Environments) != 1 {
-		return "", nil, fmt.Errorf("slipway status ended with %d: %s", o.code, o.stderr)
-	}
-	e := doc.Environments[0]
-	return fmt.Sprintf("%s %s serves %s %s as version %s, %s, drift %s", e.Agent, e.Environment, shortRevision(e.Revision),
-		shortDigest(e.Digest), e.Version, e.Verdict, driftCell(e)), nil, nil
+	return "what serves where", lines, nil
 }

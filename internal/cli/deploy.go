@@ -69,31 +69,62 @@ func (a *app) deploy(ctx context.Context, f deployFlags) error {
 	if err != nil {
 		return err
 	}
-	names, err := a.agents(file, f.all, f.agent)
+	return a.eachAgent(ctx, file, f.all, f.agent, func(name string) (any, error) {
+		f.agent = name
+		return a.deployOne(ctx, file, f)
+	})
+}
+
+// eachAgent delivers the agents that a command is about, one after the other,
+// and prints their documents.
+func (a *app) eachAgent(ctx context.Context, file *config.File, all bool, chosen string, deliver func(name string) (any, error)) error {
+	names, err := a.agents(file, all, chosen)
 	if err != nil {
 		return err
 	}
 	var documents []any
 	var failures []error
 	for _, name := range names {
-		f.agent = name
-		doc, err := a.deployOne(ctx, file, f)
+		doc, err := deliver(name)
 		if doc != nil {
 			documents = append(documents, doc)
 		}
 		if err != nil {
-			failures = append(failures, inCase(f.all, name, err))
+			failures = append(failures, inCase(all, name, err))
 		}
 		if err != nil && ctx.Err() != nil {
 			break
 		}
 	}
 	if a.json() {
-		if err := a.printDocuments(f.all, documents); err != nil {
+		if err := a.printDocuments(all, documents); err != nil {
 			failures = append(failures, err)
 		}
 	}
 	return a.each(failures)
+}
+
+// planShow is how a plan is shown: as the result where it was asked for, else
+// on stderr, before the question.
+func (a *app) planShow(asked bool) func(string, ...any) {
+	switch {
+	case asked && a.json():
+		return a.silent
+	case asked:
+		return a.ui.result
+	}
+	return a.ui.line
+}
+
+// refusal tells the job of a delivery that was refused before it began, and
+// returns its document; nil where a plan was asked for.
+func (a *app) refusal(ctx context.Context, p *project, planned bool, err error) any {
+	if planned {
+		return nil
+	}
+	report := &delivery.Deployment{Target: p.target, Outcome: delivery.Failed}
+	a.reportToJob(ctx, p, report, err)
+	return deploymentOf(report, err)
 }
 
 // inCase names the agent where several are delivered.
@@ -154,11 +185,7 @@ func (a *app) deployOne(ctx context.Context, file *config.File, f deployFlags) (
 		AllowDirty: f.allowDirty, Replace: f.replace, OutOfOrder: f.outOfOrder}
 	a.ui.line("%s", a.ui.paint(bold, fmt.Sprintf("deploy %s → %s  %s", p.target.Agent, p.target.Environment, shortRevision(source.Revision))))
 	if f.dryRun {
-		show := a.ui.result
-		if a.json() {
-			show = a.silent
-		}
-		doc, err := a.plan(ctx, d, opts, show)
+		doc, err := a.plan(ctx, d, opts, a.planShow(true))
 		return doc, a.explained(p, err)
 	}
 	if !a.yes && !a.ci() {
@@ -170,12 +197,15 @@ func (a *app) deployOne(ctx context.Context, file *config.File, f deployFlags) (
 		}
 	}
 	report, err := d.Deploy(ctx, opts)
+	return a.ended(ctx, p, report, err)
+}
+
+// ended tells the job and the user how a delivery ended, and returns its
+// document.
+func (a *app) ended(ctx context.Context, p *project, report *delivery.Deployment, err error) (any, error) {
 	err = a.explained(p, err)
-	a.reportToJob(report, err)
+	a.reportToJob(ctx, p, report, err)
 	a.told(report, err)
-	if delivery.ExitCode(err) == 2 && len(report.Stages) == 0 {
-		return nil, err
-	}
 	return deploymentOf(report, err), err
 }
 
@@ -208,13 +238,17 @@ func deliveredName(d *delivery.Deployment) string {
 	return name
 }
 
-// plan prints what a deploy would do: as the result where it was asked for,
-// else on stderr, before the question.
+// plan prints what a deploy would do.
 func (a *app) plan(ctx context.Context, d *delivery.Deliverer, opts delivery.DeployOptions, show func(string, ...any)) (any, error) {
 	plan, err := d.Plan(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
+	return a.showSteps(plan, show), nil
+}
+
+// showSteps prints a plan's steps and returns its document.
+func (a *app) showSteps(plan *delivery.Plan, show func(string, ...any)) any {
 	for _, s := range plan.Steps {
 		show("  %s %-9s %s", s.Action, s.Stage, a.ui.tame(s.Text))
 		if s.Stage != delivery.StageUpdate {
@@ -224,7 +258,7 @@ func (a *app) plan(ctx context.Context, d *delivery.Deliverer, opts delivery.Dep
 			show("      %s", strings.TrimRight(line, " "))
 		}
 	}
-	return planOf(plan), nil
+	return planOf(plan)
 }
 
 func (a *app) silent(string, ...any) {}

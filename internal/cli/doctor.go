@@ -178,7 +178,7 @@ func (a *app) patient(ctx context.Context, p *project, offline bool) (doctor.Doc
 	tree := gitTree(p, a.Env)
 	d := doctor.Doctor{Target: p.target, Project: stated, Offline: offline, Getenv: a.Getenv,
 		Tree: os.DirFS(p.file.Dir), Git: tree,
-		Engine: func() error { return enginePresent(p, a.Env) }}
+		Engine: func() error { return enginePresent(p, a.Env) }, Synth: a.synth(p.file.Dir)}
 	if !offline {
 		a.connect(ctx, p, &d)
 	}

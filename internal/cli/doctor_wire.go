@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/slipway-cd/slipway/internal/awsauth"
 	"github.com/slipway-cd/slipway/internal/build"
+	"github.com/slipway-cd/slipway/internal/cdk"
+	"github.com/slipway-cd/slipway/internal/cdk/synth"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/doctor"
 	"github.com/slipway-cd/slipway/internal/ecr"
@@ -15,6 +18,26 @@ import (
 func gitTree(p *project, env []string) doctor.Git { return build.Tree{Dir: p.file.Dir, Env: env} }
 
 func enginePresent(p *project, env []string) error { return build.Present(p.agent.Build.Engine, env) }
+
+// synthesised is what CDK apps made, by their folders: --all asks for each
+// several times.
+type synthesised map[string]func() (cdk.Assembly, error)
+
+// synth runs the CDK apps of a repository, each once.
+func (a *app) synth(root string) func(context.Context, string) (cdk.Assembly, error) {
+	return func(ctx context.Context, dir string) (cdk.Assembly, error) {
+		if a.synths == nil {
+			a.synths = synthesised{}
+		}
+		dir = filepath.Join(root, filepath.FromSlash(dir))
+		if a.synths[dir] == nil {
+			a.ui.draft("synthesising %s", dir)
+			assembly, err := synth.Synth{Dir: dir, Env: a.Env}.Run(ctx)
+			a.synths[dir] = func() (cdk.Assembly, error) { return assembly, err }
+		}
+		return a.synths[dir]()
+	}
+}
 
 // connect gives a doctor the ports that need the network. What can't be opened
 // is a finding of the check that needs it.
@@ -45,6 +68,7 @@ func (a *app) connect(ctx context.Context, p *project, d *doctor.Doctor) {
 	d.Login, d.Clock = session, session.Clock
 	d.Roles = roles{&iam.Client{Config: session.Config(awsauth.IAM)}}
 	d.Parameters, d.Runtimes, d.Images, d.Status = deliverer.Parameters, deliverer.Runtimes, deliverer.Repository, deliverer.Status
+	d.Archive = deliverer.Archive
 	d.Repository = repositorySettings{ecr.New(session.Config(awsauth.ECR))}
 }
 
@@ -104,4 +128,13 @@ func (r repositorySettings) Settings(ctx context.Context, name string) (doctor.R
 	scans, err := r.ScansOnPush(ctx, name)
 	return doctor.RepositorySettings{ARN: facts.ARN, RevisionsFix: !facts.Movable(anyRevision),
 		LatestMoves: facts.Movable("latest"), ScanOnPush: scans}, err
+}
+
+func (r repositorySettings) Contents(ctx context.Context, name string) ([]doctor.StoredImage, error) {
+	images, err := r.Client.Contents(ctx, name)
+	list := make([]doctor.StoredImage, len(images))
+	for i, image := range images {
+		list[i] = doctor.StoredImage(image)
+	}
+	return list, err
 }

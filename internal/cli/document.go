@@ -20,10 +20,12 @@ type deploymentDocument struct {
 	Image       imageDocument     `json:"image"`
 	Runtime     runtimeDocument   `json:"runtime"`
 	Previous    *previousDocument `json:"previous,omitempty"`
-	Changes     []changeDocument  `json:"changes"`
-	Stages      []stageDocument   `json:"stages"`
-	Seconds     float64           `json:"seconds"`
-	Error       *errorDocument    `json:"error,omitempty"`
+	// PromotedFrom says where a promotion's image was proved.
+	PromotedFrom *delivery.Origin `json:"promoted_from,omitempty"`
+	Changes      []changeDocument `json:"changes"`
+	Stages       []stageDocument  `json:"stages"`
+	Seconds      float64          `json:"seconds"`
+	Error        *errorDocument   `json:"error,omitempty"`
 }
 
 // deploymentsDocument is what --all prints.
@@ -93,10 +95,13 @@ type stepDocument struct {
 func deploymentOf(d *delivery.Deployment, err error) deploymentDocument {
 	doc := deploymentDocument{Schema: "slipway.deployment/v1", Agent: d.Target.Agent, Environment: d.Target.Environment,
 		Outcome: d.Outcome, Revision: d.Revision,
-		Image:   imageDocument{Digest: d.Digest, Platform: d.Platform, Tags: orEmpty(d.Tags)},
-		Runtime: runtimeDocument{d.Runtime.ID, d.Runtime.Version, d.Runtime.Endpoint, d.Runtime.Status},
-		Changes: changesOf(d.Changes), Stages: []stageDocument{}, Seconds: seconds(d.Elapsed), Error: errorOf(err)}
-	if d.Digest != "" {
+		Image:        imageDocument{Digest: d.Digest, Platform: d.Platform, Tags: orEmpty(d.Tags)},
+		Runtime:      runtimeDocument{d.Runtime.ID, d.Runtime.Version, d.Runtime.Endpoint, d.Runtime.Status},
+		PromotedFrom: d.PromotedFrom, Changes: changesOf(d.Changes), Stages: []stageDocument{}, Seconds: seconds(d.Elapsed), Error: errorOf(err)}
+	switch {
+	case d.Image != "":
+		doc.Image.URI = d.Image
+	case d.Digest != "":
 		doc.Image.URI = d.Target.ImageURI(d.Digest)
 	}
 	if p := d.Previous; p != nil {

@@ -121,12 +121,12 @@ func toolRepository(t *testing.T, d *demo, admin map[string]string) *registry.Re
 			t.Fatal(err)
 		}
 	}
-	platform, _ := hostPlatform()
+	platform, _ := hostPlatform(demoAccount)
 	base, err := (&build.Go{Env: d.Env}).Build(t.Context(), delivery.BuildRequest{Source: delivery.Source{Dir: dir}, Platform: platform})
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, err := repository(session, demoAccount+".dkr.ecr."+demoRegion+".amazonaws.com", "bases/tool")
+	images, err := repository(session, delivery.Target{Region: demoRegion}, demoAccount+".dkr.ecr."+demoRegion+".amazonaws.com", "bases/tool")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func (d *demo) registryHost() string { return strings.TrimPrefix(d.cloud.address
 // program, which git ignores, is built of the commit.
 func (d *demo) useEngine(t *testing.T, engine, arguments string) {
 	t.Helper()
-	platform, _ := hostPlatform()
+	platform, _ := hostPlatform(demoAccount)
 	yaml, err := os.ReadFile(filepath.Join(d.repo, "slipway.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/slipway-cd/slipway/internal/agentcore"
 	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/delivery"
 )
 
 // adminSession is a session of the cloud's administrator.
@@ -61,12 +62,12 @@ func (w *scriptWorld) liveRuntime(ts *testscript.TestScript) (variables map[stri
 func cmdByHand(ts *testscript.TestScript, _ bool, _ []string) {
 	ctx, session := context.Background(), theWorld(ts).adminSession(ts)
 	host := demoAccount + ".dkr.ecr." + demoRegion + ".amazonaws.com"
-	images, err := repository(session, host, demoRepository)
+	images, err := repository(session, delivery.Target{Region: demoRegion}, host, demoRepository)
 	ts.Check(err)
 	digest, err := images.Resolve(ctx, ts.Getenv("REVISION"))
 	ts.Check(err)
 	ts.Check(images.Tag(ctx, digest, "latest"))
-	_, compute := hostPlatform()
+	_, compute := hostPlatform(demoAccount)
 	body := map[string]any{"agentRuntimeName": "supportAgent_dev", "roleArn": "arn:aws:iam::" + demoAccount + ":role/" + "supportAgentExecutionRole-dev",
 		"agentRuntimeArtifact": map[string]any{"containerConfiguration": map[string]any{"containerUri": host + "/" + demoRepository + ":latest"}},
 		"environmentVariables": map[string]any{"KEPT": "yes"}}
@@ -120,7 +121,7 @@ func cmdVariable(ts *testscript.TestScript, _ bool, args []string) {
 func TestElsewhere(t *testing.T) {
 	for _, host := range []string{"public.ecr.aws", "evil.example", "111122223333.dkr.ecr.us-east-1.amazonaws.com.evil.example",
 		"444455556666.dkr.ecr.eu-west-1.amazonaws.com", "evil.dkr.ecr.us-east-1.amazonaws.com", ""} {
-		if images := elsewhere(nil, "us-east-1", host, "shared/agent"); images != nil {
+		if images := elsewhere(nil, delivery.Target{Region: "us-east-1"}, host, "shared/agent"); images != nil {
 			t.Errorf("%q is taken for a registry", host)
 		}
 	}

@@ -72,6 +72,9 @@ type ceiling struct {
 
 func (a *app) ceiling(p *project) ceiling {
 	c := ceiling{Deployment: deployment(p)}
+	if from, err := a.pullFrom(p.file, p); err == nil {
+		c.Agents[0].PullFrom = from
+	}
 	role, err := deployRole(p.file, c.Deployment, a.Getenv)
 	if err == nil {
 		c.role = role[strings.LastIndexByte(role, '/')+1:]

@@ -144,7 +144,7 @@ func TestDenialsAreExplained(t *testing.T) {
 	d := newTestWorld(t)
 	admin, err := d.api.administrator(t.Context(), demoAccount)
 	if err == nil {
-		_, err = d.deliver(t.Context(), "create", 0, admin, "--create", "--yes")
+		_, err = d.deliver(t.Context(), "create", 0, admin, "deploy", "--env", "dev", "--create", "--yes")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestDenialsAreExplained(t *testing.T) {
 			if _, err := d.commit(t.Context(), `var tools = []string{"clock", "calendar"}`+strings.Repeat("\n", i+1), test.action); err != nil {
 				t.Fatal(err)
 			}
-			env, err := d.job(t.Context(), "acme/agents")
+			env, err := d.job(t.Context(), "acme/agents", "dev")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,7 +243,7 @@ func (d *demo) without(t *testing.T, role, action string) {
 // serving is the version that serves.
 func (d *demo) serving(t *testing.T) string {
 	t.Helper()
-	env, err := d.job(t.Context(), "acme/agents")
+	env, err := d.job(t.Context(), "acme/agents", "dev")
 	if err != nil {
 		t.Fatal(err)
 	}

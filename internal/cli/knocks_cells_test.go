@@ -67,7 +67,7 @@ func credentialKnocks() []knock {
 		{"credentials", "assume denied", opAssume + " --error AccessDenied", 2, "AWS refused the token for role", knockExtra{}},
 		{"credentials", "who are we: throttled once", opWho + throttled + once, 0, "", knockExtra{}},
 		{"credentials", "who are we: 5xx forever", opWho + failing, 2, "asking AWS who we are", knockExtra{}},
-		{"credentials", "second login throttled forever", opAssume + throttled + " --skip 1", 2, "assuming the deploy role", knockExtra{}},
+		{"credentials", "second login throttled forever", opAssume + throttled + " --skip 1", 2, "assuming the deploy role", knockExtra{fresh: true}},
 	}
 }
 

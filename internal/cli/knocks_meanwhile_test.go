@@ -40,7 +40,7 @@ func moveTag(t *testing.T, w *knockWorld) {
 
 func deleteTag(t *testing.T, w *knockWorld, tag string) {
 	t.Helper()
-	_, err := ecr.NewFromConfig(w.session.Config(awsauth.ECR)).BatchDeleteImage(t.Context(), &ecr.BatchDeleteImageInput{RepositoryName: aws.String(demoRepository),
+	_, err := ecr.NewFromConfig(w.session.Config(awsauth.ECR)).BatchDeleteImage(t.Context(), &ecr.BatchDeleteImageInput{RepositoryName: aws.String(w.images.Name),
 		ImageIds: []types.ImageIdentifier{{ImageTag: aws.String(tag)}}})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestStopInBuild(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		env, err := w.job(t.Context(), "acme/agents")
+		env, err := w.job(t.Context(), "acme/agents", "dev")
 		if err != nil {
 			t.Fatal(err)
 		}

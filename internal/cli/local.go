@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,11 +60,12 @@ func (a *app) localCommand() *cobra.Command {
 		Example: `  slipway local up &
   eval "$(slipway local env)"            # be the administrator
   aws ssm get-parameters --names /agent/dev/runtime-id
-  slipway local job --repository acme/agents --environment dev -- slipway deploy --env dev`,
+  slipway local job --repository acme/agents --environment dev -- slipway deploy --env dev
+  slipway local approve                  # the job that waits, as one who may`,
 	}
 	cmd.PersistentFlags().StringVar(&state, "state", defaultState, "directory of the cloud's state; it names the cloud")
 	dir := func() string { return a.path(state) }
-	cmd.AddCommand(a.localUp(dir), a.localEnv(dir), a.localJob(dir), a.localToken(dir), a.localJournal(dir), a.localFault(dir), a.localReset(dir), a.localInit())
+	cmd.AddCommand(a.localUp(dir), a.localEnv(dir), a.localJob(dir), a.localApprove(dir), a.localRepository(dir), a.localToken(dir), a.localJournal(dir), a.localFault(dir), a.localReset(dir), a.localInit())
 	return cmd
 }
 
@@ -160,16 +162,21 @@ func (c *runningCloud) stop() error {
 }
 
 func (a *app) localEnv(dir func() string) *cobra.Command {
-	var account string
+	var account, login string
 	cmd := &cobra.Command{
-		Use: "env", Short: "The exports that an administrator of the cloud needs", Args: cobra.NoArgs,
-		Example: `  eval "$(slipway local env)"`,
+		Use: "env", Short: "The exports that an administrator of the cloud needs, or a person on its GitHub", Args: cobra.NoArgs,
+		Example: `  eval "$(slipway local env)"
+  eval "$(slipway local env --as hubot)"   # GitHub's API alone, as somebody who can read a repository`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := dial(cmd.Context(), dir())
 			if err != nil {
 				return err
 			}
-			env, err := c.administrator(cmd.Context(), account)
+			ask := func() (map[string]string, error) { return c.administrator(cmd.Context(), account) }
+			if login != "" {
+				ask = func() (map[string]string, error) { return c.person(cmd.Context(), login) }
+			}
+			env, err := ask()
 			if err != nil {
 				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
 			}
@@ -183,17 +190,12 @@ func (a *app) localEnv(dir func() string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&account, "account", sim.DefaultAccount, "account to administer")
+	cmd.Flags().StringVar(&login, "as", "", "login of a person: no keys of AWS, a token of GitHub's API")
+	cmd.MarkFlagsMutuallyExclusive("account", "as")
 	return cmd
 }
 
-func sortedNames(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
@@ -201,39 +203,12 @@ func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''
 func jobFlags(cmd *cobra.Command, j *sim.Job) {
 	f := cmd.Flags()
 	f.StringVar(&j.Repository, "repository", "", "OWNER/NAME, or OWNER@ID/NAME@ID for the immutable subject")
-	f.StringVar(&j.Ref, "ref", "refs/heads/main", "the ref that the workflow runs on")
+	f.StringVar(&j.Ref, "ref", "", "the ref that the workflow runs on (default refs/heads/main)")
 	f.StringVar(&j.Environment, "environment", "", "the job's environment")
-	f.StringVar(&j.Event, "event", "push", "the event that started the run")
+	f.StringVar(&j.Event, "event", "", "the event that started the run (default push)")
 	f.StringVar(&j.SHA, "sha", "", "the commit; default: made up")
-	f.StringVar(&j.Actor, "actor", "", "who started the run")
-	f.StringVar(&j.Workflow, "workflow", "", "name of the workflow")
-}
-
-func (a *app) localJob(dir func() string) *cobra.Command {
-	var job sim.Job
-	var noToken bool
-	cmd := &cobra.Command{
-		Use: "job --repository OWNER/NAME [flags] -- COMMAND [ARG]...", Args: cobra.MinimumNArgs(1),
-		Short: "Run a command as a GitHub Actions job would see it: OIDC variables, no AWS keys",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := dial(cmd.Context(), dir())
-			if err != nil {
-				return err
-			}
-			if noToken {
-				job.IDToken = new(bool)
-			}
-			env, err := c.job(cmd.Context(), job)
-			if err != nil {
-				return &delivery.Error{Kind: delivery.KindUsage, Err: err}
-			}
-			return a.handOver(cmd.Context(), args, jobEnviron(a.Env, env))
-		},
-	}
-	jobFlags(cmd, &job)
-	_ = cmd.MarkFlagRequired("repository") // the flag exists
-	cmd.Flags().BoolVar(&noToken, "no-id-token", false, "a job without the permission id-token: write")
-	return cmd
+	f.StringVar(&j.Actor, "actor", "", "who started the run (default octocat)")
+	f.StringVar(&j.Workflow, "workflow", "", "name of the workflow (default deploy-agent)")
 }
 
 // jobEnviron is an environment with a job's variables in it and nothing that

@@ -38,8 +38,8 @@ func (a *app) localFault(dir func() string) *cobra.Command {
 // faultFlags are what a fault does, as flags: one of them is given.
 type faultFlags struct {
 	sim.Fault
-	latency                          time.Duration
-	hang, lost, drop, cut, corrupted bool
+	latency                                time.Duration
+	hang, hold, lost, drop, cut, corrupted bool
 }
 
 func (a *app) faultAdd(dir func() string) *cobra.Command {
@@ -78,6 +78,7 @@ func (a *app) faultAdd(dir func() string) *cobra.Command {
 	flags.StringVar(&f.Message, "message", "", "message of --error, reason of --stuck UPDATE_FAILED")
 	flags.DurationVar(&f.latency, "latency", 0, "answer so much later")
 	flags.BoolVar(&f.hang, "hang", false, "hold the call until its client goes or the fault is cleared")
+	flags.BoolVar(&f.hold, "hold", false, "perform it, then keep its client waiting until that goes or the fault is cleared; it gets no answer")
 	flags.BoolVar(&f.lost, "lost", false, "perform it, then close the connection without an answer")
 	flags.BoolVar(&f.drop, "drop", false, "close the connection before it is performed")
 	flags.BoolVar(&f.cut, "truncate", false, "perform it, then cut the answer half-way; an upload is cut itself")
@@ -86,7 +87,7 @@ func (a *app) faultAdd(dir func() string) *cobra.Command {
 	flags.StringVar(&f.Resource, "resource", "", "only calls that name this: part of a parameter, repository, runtime ...")
 	flags.IntVar(&f.Skip, "skip", 0, "let so many calls through first")
 	flags.IntVar(&f.Times, "times", 0, "befall so many calls; 0: all until cleared")
-	effects := []string{"error", "latency", "hang", "lost", "drop", "truncate", "corrupt", "stuck"}
+	effects := []string{"error", "latency", "hang", "hold", "lost", "drop", "truncate", "corrupt", "stuck"}
 	cmd.MarkFlagsOneRequired(effects...)
 	cmd.MarkFlagsMutuallyExclusive(effects...)
 	return cmd
@@ -110,7 +111,7 @@ func (f *faultFlags) check(cmd *cobra.Command) error {
 func (f *faultFlags) fault() sim.Fault {
 	out := f.Fault
 	for effect, given := range map[string]bool{
-		sim.EffectError: f.Code != "", sim.EffectLatency: f.latency != 0, sim.EffectHang: f.hang, sim.EffectLost: f.lost,
+		sim.EffectError: f.Code != "", sim.EffectLatency: f.latency != 0, sim.EffectHang: f.hang, sim.EffectHold: f.hold, sim.EffectLost: f.lost,
 		sim.EffectDrop: f.drop, sim.EffectTruncate: f.cut, sim.EffectCorrupt: f.corrupted, sim.EffectStuck: f.State != "",
 	} {
 		if given {

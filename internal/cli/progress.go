@@ -15,6 +15,7 @@ type progress struct {
 	debug bool
 	sent  delivery.Transfer
 	since time.Time
+	heard *[]string // where the agent's own lines are kept; may be nil
 }
 
 func (p *progress) observe(e delivery.Event) {
@@ -173,4 +174,7 @@ func (p *progress) agent(lines []delivery.LogLine) {
 		text = append(text, l.Text)
 	}
 	p.ui.foreign(text)
+	if p.heard != nil {
+		*p.heard = text
+	}
 }

@@ -108,6 +108,8 @@ func runMain() {
 func TestScripts(t *testing.T) {
 	needs.Program(t, "git")
 	needs.Program(t, "go")
+	plain := t.TempDir()
+	linkProgram(t, plain)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -123,6 +125,9 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, strings.TrimSpace(string(out)))
 			}
 			env.Setenv("TERM", "dumb")
+			if name := filepath.Base(env.WorkDir); !slices.Contains(racing(), strings.TrimPrefix(name, "script-")) {
+				env.Setenv("PATH", plain+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			}
 			env.Setenv("GORACE", os.Getenv("GORACE")) // CI says there that programs need not linger
 			env.Values[worldKey] = &scriptWorld{}
 			return nil
@@ -136,6 +141,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world":     cmdWorld,
 			"admin":     cmdAdmin,
+			"stages":    cmdStages,
 			"job":       cmdJob,
 			"agent":     cmdAgent,
 			"bearer":    cmdBearer,
@@ -154,9 +160,17 @@ func TestScripts(t *testing.T) {
 			"image":     cmdImage,
 			"policy":    cmdPolicy,
 			"lifecycle": cmdLifecycle,
+			"protect":   cmdProtect,
+			"waits":     cmdWaits,
 		},
 	})
 }
+
+// racing are the scripts that run this test binary as the program, with the
+// race detector where the tests have it. The others take the program as it is
+// built: it starts in a fifth of the time, and scripts start it a thousand
+// times.
+func racing() []string { return []string{"main-job", "race"} }
 
 // scriptWorld is a cloud, a repository and trust, as the demo makes them.
 type scriptWorld struct {
@@ -187,9 +201,9 @@ func cmdWorld(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	w := ts.Value(worldKey).(*scriptWorld)
 	ts.Defer(func() { ts.Check(w.cloud.stop()) })
-	source, err := smallAgent()
+	source, yaml, err := smallWorld()
 	ts.Check(err)
-	w.demo = &demo{app: a, cloud: cloud, repo: filepath.Join(work, "repo"), source: source,
+	w.demo = &demo{app: a, cloud: cloud, repo: filepath.Join(work, "repo"), source: source, yaml: yaml,
 		api: &control{base: cloud.address, token: cloud.ControlToken()}}
 	_, _, err = w.makeRepository(ctx)
 	ts.Check(err)
@@ -207,18 +221,18 @@ func scriptEnviron(ts *testscript.TestScript) []string {
 	return env
 }
 
-// cmdAdmin makes the script the cloud's administrator.
-func cmdAdmin(ts *testscript.TestScript, _ bool, _ []string) {
+// cmdAdmin makes the script the administrator of an account: admin [ACCOUNT].
+func cmdAdmin(ts *testscript.TestScript, _ bool, args []string) {
 	w := theWorld(ts)
-	env, err := w.api.administrator(context.Background(), demoAccount)
+	env, err := w.api.administrator(context.Background(), append(args, demoAccount)[0])
 	ts.Check(err)
 	w.use(ts, env)
 }
 
-// cmdJob makes the script a GitHub job: job REPOSITORY [KEY=VALUE]...
+// cmdJob makes the script a GitHub job: job REPOSITORY [ENVIRONMENT].
 func cmdJob(ts *testscript.TestScript, _ bool, args []string) {
 	w := theWorld(ts)
-	env, err := w.job(context.Background(), args[0])
+	env, err := w.job(context.Background(), args[0], append(args[1:], "dev")[0])
 	ts.Check(err)
 	env["GITHUB_OUTPUT"], env["GITHUB_STEP_SUMMARY"] = filepath.Join(ts.Getenv("WORK"), "output"), filepath.Join(ts.Getenv("WORK"), "summary")
 	w.use(ts, env)
@@ -237,6 +251,16 @@ func (w *scriptWorld) use(ts *testscript.TestScript, env map[string]string) {
 			w.secrets = append(w.secrets, value)
 		}
 	}
+}
+
+// cmdStages gives the world three environments in a row, dev, stg and prd, the
+// last of another account and behind the endpoint live. Each has a repository
+// of its own.
+func cmdStages(ts *testscript.TestScript, _ bool, _ []string) {
+	w := theWorld(ts)
+	ts.Check(w.stages())
+	_, err := w.git(context.Background(), "commit", "--quiet", "--all", "--message", "three environments")
+	ts.Check(err)
 }
 
 // cmdAgent commits an agent: agent good|bad|other.
@@ -357,6 +381,39 @@ func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
 	}
 	ts.Fatalf("no cloud serves %s", args[0])
+}
+
+// cmdProtect lets an environment be deployed to from main alone, after a review
+// by a team and by nobody of his own run: protect STATE REPOSITORY ENVIRONMENT TEAM.
+func cmdProtect(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	c, err := dial(ctx, ts.MkAbs(args[0]))
+	ts.Check(err)
+	env, err := c.administrator(ctx, demoAccount)
+	ts.Check(err)
+	org, slug, _ := strings.Cut(args[3], "/")
+	var team struct {
+		ID int64 `json:"id"`
+	}
+	ts.Check(askGitHub(ctx, env, http.MethodGet, "/orgs/"+org+"/teams/"+slug, nil, &team))
+	path := "/repos/" + args[1] + "/environments/" + args[2]
+	ts.Check(askGitHub(ctx, env, http.MethodPut, path, map[string]any{"prevent_self_review": true, "reviewers": []map[string]any{{"type": "Team", "id": team.ID}},
+		"deployment_branch_policy": map[string]bool{"protected_branches": false, "custom_branch_policies": true}}, nil))
+	ts.Check(askGitHub(ctx, env, http.MethodPost, path+"/deployment-branch-policies", map[string]string{"name": "main"}, nil))
+}
+
+// cmdWaits waits until a job waits for a review: waits STATE.
+func cmdWaits(ts *testscript.TestScript, _ bool, args []string) {
+	for range 3000 {
+		c, err := dial(context.Background(), ts.MkAbs(args[0]))
+		if err == nil {
+			if waiting, err := c.waiting(context.Background()); err == nil && len(waiting) > 0 {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond) // there is nothing to be told by
+	}
+	ts.Fatalf("no job waits")
 }
 
 // writing is every call that changes something.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,11 +34,22 @@ type environmentStatus struct {
 	Run         string            `json:"run,omitempty"`
 	RuntimeID   string            `json:"runtime_id,omitempty"`
 	Image       string            `json:"image,omitempty"`
+	Endpoints   []endpointStatus  `json:"endpoints"` // what each serves: DEFAULT, and the named one
 	Drift       []string          `json:"drift"`
+	Notes       []string          `json:"notes"` // what is no drift
+	Ahead       *aheadDocument    `json:"ahead,omitempty"`
 	RolledBack  *previousDocument `json:"rolled_back_from,omitempty"`
 	Reason      string            `json:"reason,omitempty"`
 	Deploying   string            `json:"deploying,omitempty"` // who holds the lock
 	Error       *errorDocument    `json:"error,omitempty"`
+}
+
+type endpointStatus struct {
+	Name          string `json:"name"`
+	Status        string `json:"status,omitempty"`
+	Version       string `json:"version,omitempty"` // that is live
+	TargetVersion string `json:"target_version,omitempty"`
+	Image         string `json:"image,omitempty"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -49,7 +59,10 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [--env NAME] [--agent NAME]",
 		Short: "What serves in every environment: revision, digest, version, age, verdict, drift",
-		Long: "Says what serves in every environment, and where that differs from what was recorded.\n" +
+		Long: "Says what serves in every environment, since when and by whom, and where that differs from what was\n" +
+			"recorded. DRIFT is that, and what is worth knowing: behind a named endpoint, DEFAULT may be at another\n" +
+			"version, such as one that failed its verify. Where an environment takes its releases from another that\n" +
+			"serves another revision, the commits between them are below the table, as far as the work tree has them.\n" +
 			"--watch goes on until it is interrupted, which is its end (exit 0): redrawn on a terminal,\n" +
 			"elsewhere printed when something has changed, with -o json as one document a line.",
 		Example: `  slipway status
@@ -107,7 +120,8 @@ func (a *app) statuses(ctx context.Context, file *config.File, s selection, open
 		if delivery.KindOf(err) == delivery.KindUsage {
 			return nil, nil, err
 		}
-		row := environmentStatus{Agent: each.agent, Environment: each.environment, Drift: []string{}, Error: errorOf(err)}
+		row := emptyStatus(each.agent, each.environment)
+		row.Error = errorOf(err)
 		if err == nil {
 			row, err = a.environmentStatus(ctx, p, open)
 		}
@@ -116,11 +130,16 @@ func (a *app) statuses(ctx context.Context, file *config.File, s selection, open
 		}
 		rows = append(rows, row)
 	}
+	a.compare(ctx, file, rows)
 	return rows, failures, nil
 }
 
+func emptyStatus(agent, environment string) environmentStatus {
+	return environmentStatus{Agent: agent, Environment: environment, Endpoints: []endpointStatus{}, Drift: []string{}, Notes: []string{}}
+}
+
 func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (environmentStatus, error) {
-	row := environmentStatus{Agent: p.target.Agent, Environment: p.target.Environment, Drift: []string{}}
+	row := emptyStatus(p.target.Agent, p.target.Environment)
 	d, err := open(ctx, p)
 	if err != nil {
 		row.Error = errorOf(err)
@@ -132,7 +151,10 @@ func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (e
 		return row, err
 	}
 	row.Version, row.Endpoint, row.Status = st.Runtime.Version, st.Runtime.Endpoint, st.Runtime.Status
-	row.RuntimeID, row.Image, row.Drift = st.Runtime.ID, st.Image, orEmpty(st.Drift)
+	row.RuntimeID, row.Image, row.Drift, row.Notes = st.Runtime.ID, st.Image, orEmpty(st.Drift), orEmpty(st.Notes)
+	for _, e := range st.Endpoints {
+		row.Endpoints = append(row.Endpoints, endpointStatus{e.Name, e.Status, e.LiveVersion, e.TargetVersion, e.Image})
+	}
 	if l := st.Lock; l != nil && l.Left == "" {
 		row.Deploying = l.Holder
 	}
@@ -149,28 +171,21 @@ func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (e
 	return row, nil
 }
 
-// statusLines is the table of what serves.
+// statusLines is the table of what serves, and what there is to promote.
 func (a *app) statusLines(rows []environmentStatus) []string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "AGENT\tENV\tREVISION\tDIGEST\tVERSION\tAGE\tVERDICT\tDRIFT")
+	cells := [][]string{{"AGENT", "ENV", "REVISION", "DIGEST", "VERSION", "AGE", "BY", "VERDICT", "DRIFT"}}
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Agent, r.Environment, dash(statusRevision(r)),
-			dash(shortDigest(r.Digest)), dash(servedVersion(r)), a.age(r.At), dash(string(r.Verdict)), driftCell(r))
+		cells = append(cells, []string{r.Agent, r.Environment, dash(revisionName(r.Revision, r.Dirty)), dash(shortDigest(r.Digest)),
+			dash(servedVersion(r)), a.age(r.At), dash(callerName(r.By)), dash(string(r.Verdict)), driftCell(r)})
 	}
-	_ = w.Flush() // a strings.Builder does not fail
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(printable(line), " ")
-	}
-	return lines
+	return append(a.table(cells), a.aheadLines(rows)...)
 }
 
-func statusRevision(r environmentStatus) string {
-	if r.Dirty {
-		return shortRevision(r.Revision) + "-dirty"
+func revisionName(revision string, dirty bool) string {
+	if dirty {
+		return shortRevision(revision) + "-dirty"
 	}
-	return shortRevision(r.Revision)
+	return shortRevision(revision)
 }
 
 func servedVersion(r environmentStatus) string {
@@ -192,8 +207,9 @@ func driftCell(r environmentStatus) string {
 	default:
 		notes = append(notes, r.Drift...)
 	}
+	notes = append(notes, r.Notes...)
 	if r.RolledBack != nil {
-		notes = append(notes, "rolled back from "+shortRevision(r.RolledBack.Revision)+" by "+r.By)
+		notes = append(notes, "rolled back from "+shortRevision(r.RolledBack.Revision)+" by "+callerName(r.By))
 	}
 	if r.Deploying != "" {
 		notes = append(notes, r.Deploying+" is deploying")

@@ -41,7 +41,7 @@ func TestTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := d.job(t.Context(), "acme/agents")
+	env, err := d.job(t.Context(), "acme/agents", "dev")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -192,27 +191,5 @@ func TestQuestion(t *testing.T) {
 		if got := delivery.ExitCode(u.confirm(t.Context(), "go on?")); got != want {
 			t.Errorf("%q: exit code %d, want %d", answer, got, want)
 		}
-	}
-}
-
-// TestSummary holds what a reviewer reads: the verdict, what went wrong and
-// what serves, what changed; and that quoted text can't leave its block.
-func TestSummary(t *testing.T) {
-	revision := strings.Repeat("1", 40)
-	d := &delivery.Deployment{Target: delivery.Target{Agent: "a", Environment: "dev"}, Outcome: delivery.RolledBack, Revision: revision,
-		Tags: []string{revision + "-dirty-abc"}, Runtime: delivery.RuntimeState{Version: "4"}, Previous: &delivery.Pointer{Version: "2"},
-		Changes: []delivery.Change{{Path: "x", After: json.RawMessage(`"y"`)}},
-		Stages:  []delivery.Stage{{Name: "build", Elapsed: time.Second}, {Name: "push", Skipped: true}}}
-	var md bytes.Buffer
-	err := summary(d, &delivery.Error{Kind: delivery.KindRolledBack, Err: errors.New("it said ```\n# big"), Hints: []string{"mend it"}, Serves: "version 2 serves"})(&md)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "### ✗ a → dev: 1111111-dirty rolled-back, version 4\n\n" +
-		"```text\nerror: it said '''\n# big\nhint: mend it\nnow: version 2 serves\n```\n\n" +
-		"<details><summary>changes from version 2</summary>\n\n```text\n+ x  y\n```\n\n</details>\n\n" +
-		"<details><summary>stages, 0.0 s</summary>\n\n| stage | seconds |\n|---|---|\n| build | 1.0 |\n| push | – |\n\n</details>\n"
-	if diff := cmp.Diff(want, md.String()); diff != "" {
-		t.Error(diff)
 	}
 }

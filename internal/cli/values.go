@@ -26,23 +26,49 @@ func (a *app) resolve(file *config.File, s config.Selection, parameters map[stri
 }
 
 // completion reads what slipway.yaml takes from the account's own Parameter
-// Store, and makes the target anew with it. What the command line says of the
-// target stays.
+// Store, and makes the target anew with it.
 func (a *app) completion(p *project, store *agentcore.Parameters) func(context.Context) (delivery.Target, error) {
 	return func(ctx context.Context) (delivery.Target, error) {
 		values, err := a.parameters(ctx, p.file, store)
 		if err != nil {
 			return p.target, err
 		}
-		s := config.Selection{Agent: p.target.Agent, Environment: p.target.Environment, Region: a.region}
-		file, err := a.resolve(p.file, s, values)
-		if err != nil {
-			return p.target, err
+		return a.completedBy(p, values)
+	}
+}
+
+// completedBy is the target with values in their places. What the command line
+// says of it stays.
+func (a *app) completedBy(p *project, values map[string]config.Parameter) (delivery.Target, error) {
+	s := config.Selection{Agent: p.target.Agent, Environment: p.target.Environment, Region: a.region}
+	file, err := a.resolve(p.file, s, values)
+	if err != nil {
+		return p.target, err
+	}
+	t, err := file.Target(s, a.Getenv)
+	t.Verify.Skip, t.BearerToken = p.target.Verify.Skip, p.target.BearerToken
+	t.ReadyTimeout, t.VerifyTimeout = p.target.ReadyTimeout, p.target.VerifyTimeout
+	return t, err
+}
+
+// completionBack is completion for a rollback, which sets none of the values
+// anew: one that can't be read is no reason to stay where things are bad, unless
+// the verify needs it.
+func (a *app) completionBack(p *project, whole func(context.Context) (delivery.Target, error)) func(context.Context) (delivery.Target, error) {
+	return func(ctx context.Context) (delivery.Target, error) {
+		t, err := whole(ctx)
+		if err == nil || ctx.Err() != nil {
+			return t, err
 		}
-		t, err := file.Target(s, a.Getenv)
-		t.Verify.Skip, t.BearerToken = p.target.Verify.Skip, p.target.BearerToken
-		t.ReadyTimeout, t.VerifyTimeout = p.target.ReadyTimeout, p.target.VerifyTimeout
-		return t, err
+		values := make(map[string]config.Parameter)
+		for _, name := range p.file.Parameters() {
+			if strings.Contains(p.file.NeededBy(name).Path, ".verify") {
+				return t, err
+			}
+			values[name] = config.Parameter{Value: "unread", Secret: true}
+		}
+		a.ui.warn("a value of slipway.yaml can't be had, and a rollback needs none: %v", err)
+		return a.completedBy(p, values)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 const (
 	// leastInterval keeps a watch of many environments within AWS's quotas:
-	// one look makes about six calls for each.
+	// one look makes about seven calls for each.
 	leastInterval   = 2 * time.Second
 	defaultInterval = 5 * time.Second
 	// mostInterval bounds the pause after looks that found nothing at all.

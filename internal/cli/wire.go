@@ -147,11 +147,10 @@ func (a *app) deliverer(ctx context.Context, p *project) (*delivery.Deliverer, e
 
 // delivererOf is deliverer within a session that is open.
 func (a *app) delivererOf(session *awsauth.Session, p *project) (*delivery.Deliverer, error) {
-	images, err := repository(session, p.target.Registry, p.target.Repository)
+	images, err := repository(session, p.target, p.target.Registry, p.target.Repository)
 	if err != nil {
 		return nil, err
 	}
-	images.Patience = p.target.ReadyTimeout
 	runtimes := &agentcore.Client{
 		Config:  session.Config(awsauth.AgentCoreControl),
 		Control: session.Endpoint(awsauth.AgentCoreControl),
@@ -164,11 +163,12 @@ func (a *app) delivererOf(session *awsauth.Session, p *project) (*delivery.Deliv
 		Login: session, Builder: lazyBuilder{a, p},
 		Repository: images, Publisher: images,
 		Runtimes: runtimes, Creator: runtimes, Mover: runtimes, Invoker: runtimes,
-		Elsewhere:  func(host, name string) delivery.Repository { return elsewhere(session, p.target.Region, host, name) },
+		Elsewhere:  func(host, name string) delivery.Repository { return elsewhere(session, p.target, host, name) },
 		Logs:       agentcore.NewLogs(session.Config(awsauth.Logs)),
 		Parameters: parameters,
+		Archive:    parameters,
 		Redact:     a.ui.hidden,
-		Observe:    (&progress{ui: a.ui, debug: a.debug}).observe,
+		Observe:    (&progress{ui: a.ui, debug: a.debug, heard: &a.heard}).observe,
 	}
 	if len(p.target.Unread) > 0 {
 		d.Complete = a.completion(p, parameters)
@@ -176,10 +176,10 @@ func (a *app) delivererOf(session *awsauth.Session, p *project) (*delivery.Deliv
 	return d, nil
 }
 
-// repository is an ECR repository, logged in by ECR's own token. Where ECR's
-// API stands elsewhere, so does its registry.
-func repository(session *awsauth.Session, host, name string) (*registry.Repository, error) {
-	images := &registry.Repository{Registry: host, Name: name, Transport: session.Transport()}
+// repository is an ECR repository of a target's region, logged in by ECR's own
+// token. Where ECR's API stands elsewhere, so does its registry.
+func repository(session *awsauth.Session, t delivery.Target, host, name string) (*registry.Repository, error) {
+	images := &registry.Repository{Registry: host, Name: name, Transport: session.Transport(), Patience: t.ReadyTimeout}
 	if base := session.Endpoint(awsauth.ECR); base != "" {
 		endpoint, err := url.Parse(base)
 		if err != nil {
@@ -187,20 +187,22 @@ func repository(session *awsauth.Session, host, name string) (*registry.Reposito
 		}
 		images.Endpoint = endpoint
 	}
-	images.Auth = ecr.New(session.Config(awsauth.ECR)).Credentials
+	config := session.Config(awsauth.ECR)
+	config.Region = t.Region
+	images.Auth = ecr.New(config).Credentials
 	return images, nil
 }
 
-// elsewhere is another ECR repository of the region, nil where the host is
-// none: ECR's token, which is good for every registry of the region, goes to
-// nobody else.
-func elsewhere(session *awsauth.Session, region, host, name string) delivery.Repository {
+// elsewhere is another ECR repository of a target's region, nil where the host
+// is none: ECR's token, which is good for every registry of the region, goes
+// to nobody else.
+func elsewhere(session *awsauth.Session, t delivery.Target, host, name string) delivery.Repository {
 	account, rest, _ := strings.Cut(host, ".")
 	if len(account) != 12 || strings.Trim(account, "0123456789") != "" ||
-		strings.TrimSuffix(rest, ".cn") != "dkr.ecr."+region+".amazonaws.com" {
+		strings.TrimSuffix(rest, ".cn") != "dkr.ecr."+t.Region+".amazonaws.com" {
 		return nil
 	}
-	images, err := repository(session, host, name)
+	images, err := repository(session, t, host, name)
 	if err != nil {
 		return nil
 	}

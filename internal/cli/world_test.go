@@ -107,7 +107,7 @@ func worldApp(t *testing.T, dir string) *app {
 func worldOn(t *testing.T, d *demo) *demo {
 	t.Helper()
 	var err error
-	if d.source, err = smallAgent(); err != nil {
+	if d.source, d.yaml, err = smallWorld(); err != nil {
 		t.Fatal(err)
 	}
 	if d.api, err = dial(t.Context(), d.cloud.Dir); err != nil {
@@ -119,10 +119,28 @@ func worldOn(t *testing.T, d *demo) *demo {
 	return d
 }
 
-// smallAgent is the source of the agent that worlds deliver.
-func smallAgent() (string, error) {
-	source, err := os.ReadFile("testdata/world/agent.go.txt")
-	return string(source), err
+// job is the environment of a job of a repository that goes on; what waits
+// before it is approved by whoever may.
+func (d *demo) job(ctx context.Context, repository, environment string) (map[string]string, error) {
+	s, err := d.api.start(ctx, sim.Job{Repository: repository, Environment: environment})
+	if err == nil && s.Gate != nil {
+		s, err = d.approve(ctx, s, "")
+	}
+	if err == nil && s.Environ == nil {
+		err = errors.New(s.Message)
+	}
+	return s.Environ, err
+}
+
+// demoRepository is where worlds with one environment have their images.
+const demoRepository = "supportagent/runtime"
+
+// smallWorld is the source of the agent that worlds deliver, and their
+// slipway.yaml.
+func smallWorld() (source string, yaml []byte, err error) {
+	agent, err := os.ReadFile("testdata/world/agent.go.txt")
+	yaml, wrong := os.ReadFile("testdata/world/slipway.yaml.txt")
+	return string(agent), yaml, errors.Join(err, wrong)
 }
 
 // trustByHand sets a world up as a stack of one's own does, without bootstrap:
@@ -157,4 +175,28 @@ func (d *demo) trustByHand(ctx context.Context) error {
 	}
 	_, err = ecr.New(session.Config(awsauth.ECR)).CreateRepository(ctx, demoRepository)
 	return err
+}
+
+// stages gives slipway.yaml three environments in a row: dev, stg of the same
+// account, and prd of another one, behind the endpoint live.
+func (d *demo) stages() error {
+	name := filepath.Join(d.repo, "slipway.yaml")
+	old, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	text, platform, ok := strings.Cut(string(old), "supportAgentExecutionRole-dev")
+	if !ok {
+		return errors.New("slipway.yaml is not the demo's")
+	}
+	text = strings.Replace(text, demoRepository, `"supportagent/{environment}"`, 1) + "supportAgentExecutionRole-dev" + platform
+	for _, e := range []struct{ name, after, account, more string }{
+		{"stg", "dev", demoAccount, ""},
+		{"prd", "stg", "444455556666", "    endpoint: live\n"},
+	} {
+		text += "  " + e.name + ":\n    account: \"" + e.account + "\"\n    after: " + e.after + "\n    branch: main\n" + e.more +
+			"    deploy_role: arn:aws:iam::" + e.account + ":role/deploy-supportAgent-" + e.name + "\n" +
+			"    execution_role: arn:aws:iam::" + e.account + ":role/supportAgentExecutionRole-" + e.name + strings.ReplaceAll(platform, demoAccount, e.account)
+	}
+	return os.WriteFile(name, []byte(text), 0o644)
 }

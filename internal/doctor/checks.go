@@ -15,6 +15,8 @@ func checks() []check {
 		{"commit", groupTree, nobody, commit},
 		{"build-context", groupTree, nobody, buildContext},
 		{"cdk-context", groupTree, nobody, cdkContext},
+		{checkSynth, groupTree, nobody, cdkSynth},
+		{"cdk-image", groupTree, nobody, cdkImage},
 
 		{"token", groupAccess, atGitHub, token},
 		{checkCredentials, groupAccess, inAWS, credentials},

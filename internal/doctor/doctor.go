@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slipway-cd/slipway/internal/cdk"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
@@ -28,6 +29,9 @@ type Doctor struct {
 	Tree   fs.FS // the repository, from its root
 	Git    Git
 	Engine func() error // whether the build engine is there
+	// Synth makes the cloud assembly of the CDK app in a folder of Tree, without
+	// credentials. Where lookups are missing, the assembly says which.
+	Synth func(ctx context.Context, dir string) (cdk.Assembly, error)
 
 	// AWS.
 	Login      delivery.Login
@@ -38,6 +42,7 @@ type Doctor struct {
 	Repository Repository
 	Images     delivery.Repository
 	Status     func(ctx context.Context) (delivery.Status, error)
+	Archive    delivery.Archive
 
 	// GitHub.
 	Claims func(ctx context.Context) (map[string]string, error) // of this job's token; nil outside a job
@@ -94,12 +99,28 @@ type Runtimes interface {
 	Endpoint(ctx context.Context, id, name string) (delivery.Endpoint, error)
 }
 
-// Repository reads the settings of an ECR repository.
+// Repository reads the settings of an ECR repository, and what is in it.
 type Repository interface {
 	// Settings returns delivery.ErrNotFound where there is no such repository.
 	Settings(ctx context.Context, name string) (RepositorySettings, error)
 	// Lifecycle returns the lifecycle policy's text, or delivery.ErrNotFound.
 	Lifecycle(ctx context.Context, name string) (string, error)
+	// Contents lists all images, those that are archived too.
+	Contents(ctx context.Context, name string) ([]StoredImage, error)
+}
+
+// StoredImage is a manifest of a repository as ECR describes it: of an image,
+// of an index, or of what an index or an image refers to.
+type StoredImage struct {
+	Digest string
+	Tags   []string
+	Index  bool // its manifest lists others
+	// Archived images can't be pulled.
+	Archived bool
+	Pushed   time.Time
+	// Pulled, Activated and Transitioned are zero where that never was: when it
+	// was last pulled, restored from the archive, moved there.
+	Pulled, Activated, Transitioned time.Time
 }
 
 // RepositorySettings is what a delivery depends on.
@@ -190,6 +211,10 @@ type skipped string
 
 func (s skipped) Error() string { return string(s) }
 
+// errAbsent says that there is nothing of what a check is about: it is not
+// spoken of.
+var errAbsent = errors.New("there is nothing to check")
+
 // Examine makes every check. It ends with the context.
 func (d Doctor) Examine(ctx context.Context) Report {
 	x := &examination{Doctor: d}
@@ -197,6 +222,9 @@ func (d Doctor) Examine(ctx context.Context) Report {
 	for _, c := range checks() {
 		x.found = nil
 		detail, err := x.make(ctx, c)
+		if errors.Is(err, errAbsent) {
+			continue
+		}
 		done := Check{ID: c.id, Group: c.group, Status: OK, Detail: detail, Worst: worst(x.found)}
 		switch {
 		case err != nil:
@@ -225,13 +253,21 @@ func (x *examination) make(ctx context.Context, c check) (string, error) {
 			return "", skipped("no session with AWS")
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limit := patience
+	if c.id == checkSynth {
+		limit = synthPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return c.run(ctx, x)
 }
 
-// patience is how long one check may take, retries included.
-const patience = 30 * time.Second
+// patience is how long one check may take, retries included. An app that is
+// compiled and run takes longer than an answer.
+const (
+	patience      = 30 * time.Second
+	synthPatience = 5 * time.Minute
+)
 
 // because says in one line why a check could not be made.
 func because(err error) string {
@@ -280,8 +316,13 @@ type examination struct {
 	execution once[trust.Role]
 	runtimeID once[string]
 	runtime   once[delivery.RuntimeFacts]
+	status    once[delivery.Status]
 	hub       once[GitHubRepository]
 	head      once[delivery.Source]
+
+	apps       once[[]string] // folders of CDK apps
+	assemblies map[string]*once[cdk.Assembly]
+	keys       map[string]bool // lookups that were reported
 }
 
 // once is a value that is read when it is first asked for.

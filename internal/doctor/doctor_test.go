@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/slipway-cd/slipway/internal/cdk"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/trust"
 )
@@ -33,6 +35,9 @@ type world struct {
 	endpoints   map[string]delivery.Endpoint
 	settings    RepositorySettings
 	lifecycle   string
+	contents    []StoredImage
+	unlisted    error // what DescribeImages answers
+	history     []string
 	images      map[string]string // tag to architecture
 	status      delivery.Status
 	caller      delivery.Caller
@@ -53,6 +58,21 @@ func target() delivery.Target {
 		Endpoint: "live", MovesLatest: true, ExecutionRole: "arn:aws:iam::" + account + ":role/agent"}
 }
 
+var now = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+
+// digest, revision, pushed and released are those of the n-th delivery.
+func digest(n int) string { return fmt.Sprintf("sha256:%064d", n) }
+
+func revision(n int) string { return fmt.Sprintf("%07d%033d", n, 0) }
+
+func pushed(n, daysAgo int, tags ...string) StoredImage {
+	return StoredImage{Digest: digest(n), Tags: append(tags, revision(n)), Pushed: now.AddDate(0, 0, -daysAgo)}
+}
+
+func released(n int, verdict delivery.Verdict) string {
+	return fmt.Sprintf(`{"schema":"slipway.release/v1","revision":%q,"digest":%q,"version":"%d","verdict":%q}`, revision(n), digest(n), n, verdict)
+}
+
 func healthy() *world {
 	t := target()
 	deployment := trust.Deployment{Account: account, Region: t.Region, Environment: "dev", Endpoint: "live",
@@ -70,15 +90,18 @@ func healthy() *world {
 		audiences:  []string{"sts.amazonaws.com"},
 		parameters: map[string]string{"/support/dev/runtime-id": rid + "\n"},
 		runtime: `{"agentRuntimeId":"` + rid + `","agentRuntimeVersion":"3","status":"READY","roleArn":"` + t.ExecutionRole + `",
-			"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"` + t.ImageURI("sha256:"+strings.Repeat("a", 64)) + `"}},
+			"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"` + t.ImageURI(digest(3)) + `"}},
 			"metadataConfiguration":{"requireMMDSV2":true},"networkConfiguration":{"networkMode":"PUBLIC"}}`,
-		endpoints:   map[string]delivery.Endpoint{"live": {Name: "live", Status: "READY", LiveVersion: "3", TargetVersion: "3"}},
-		settings:    RepositorySettings{ARN: "arn:aws:ecr:us-east-1:" + account + ":repository/support/runtime", RevisionsFix: true, LatestMoves: true, ScanOnPush: true},
-		lifecycle:   `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":1}},{"rulePriority":2,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":100}}]}`,
-		images:      map[string]string{},
-		status:      delivery.Status{Release: &delivery.Release{Version: "3", Verdict: delivery.Passed}},
+		endpoints: map[string]delivery.Endpoint{"live": {Name: "live", Status: "READY", LiveVersion: "3", TargetVersion: "3"}},
+		settings:  RepositorySettings{ARN: "arn:aws:ecr:us-east-1:" + account + ":repository/support/runtime", RevisionsFix: true, LatestMoves: true, ScanOnPush: true},
+		lifecycle: `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":1}},{"rulePriority":2,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":100}}]}`,
+		images:    map[string]string{},
+		status: delivery.Status{Image: t.ImageURI(digest(3)),
+			Release: &delivery.Release{Revision: revision(3), Digest: digest(3), Version: "3", Verdict: delivery.Passed}},
+		contents:    []StoredImage{pushed(3, 1, "latest"), pushed(2, 5), pushed(1, 9), {Digest: digest(4), Pushed: now.AddDate(0, 0, -1)}},
+		history:     []string{"by hand", released(1, delivery.Passed), released(2, delivery.Passed), released(3, delivery.Passed)},
 		caller:      delivery.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":user/admin"},
-		clock:       time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC),
+		clock:       now,
 		head:        delivery.Source{Revision: strings.Repeat("0", 40)},
 		hub:         GitHubRepository{FullName: "acme/agents", OwnerID: "1", ID: "2", DefaultBranch: "main", SubjectPrefix: "repo:acme@1/agents@2"},
 		environment: &GitHubEnvironment{Reviewers: []string{"octocat"}, PreventSelfReview: true, Branches: []string{"main"}},
@@ -92,7 +115,7 @@ func healthy() *world {
 		Tree: fstest.MapFS{"app/Dockerfile": {Data: []byte("FROM --platform=$BUILDPLATFORM golang AS build\nFROM scratch\n")}},
 		Git:  git{w}, Login: w, Roles: w, Parameters: w, Runtimes: w, Repository: w, Images: images{w}, GitHub: hub{w},
 		Clock:  func(context.Context) (time.Time, error) { return w.clock, w.refuse },
-		Status: func(context.Context) (delivery.Status, error) { return w.status, w.refuse },
+		Status: func(context.Context) (delivery.Status, error) { return w.status, w.refuse }, Archive: w,
 	}
 	return w
 }
@@ -128,6 +151,17 @@ func (w *world) Settings(context.Context, string) (RepositorySettings, error) {
 
 func (w *world) Lifecycle(context.Context, string) (string, error) {
 	return w.lifecycle, w.answer("ECR", "GetLifecyclePolicy", w.lifecycle != "")
+}
+
+func (w *world) Contents(context.Context, string) ([]StoredImage, error) {
+	if w.unlisted != nil {
+		return nil, w.unlisted
+	}
+	return w.contents, w.answer("ECR", "DescribeImages", true)
+}
+
+func (w *world) History(context.Context, string) ([]string, error) {
+	return w.history, w.answer("SSM", "GetParameterHistory", w.history != nil)
 }
 
 func (w *world) answer(service, operation string, there bool) error {
@@ -207,6 +241,54 @@ func ids(r Report) []string {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// cdkApp gives the repository a CDK app, and what its synth comes to.
+func cdkApp(w *world, a cdk.Assembly, err error) {
+	for name, text := range map[string]string{"cdk.json": "{}", "cdk.context.json": "{}", "package.json": "{}", "package-lock.json": "{}",
+		"node_modules/aws-cdk/package.json": "{}"} {
+		w.Tree.(fstest.MapFS)["infra/"+name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	w.Synth = func(context.Context, string) (cdk.Assembly, error) { return a, err }
+}
+
+// assembly has a stack with a runtime whose image is the value of a parameter.
+func assembly(t *testing.T, parameter string) cdk.Assembly {
+	a, err := cdk.ReadAssembly(fstest.MapFS{
+		"manifest.json": {Data: []byte(`{"artifacts": {"A": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "A.template.json"}}}}`)},
+		"A.template.json": {Data: []byte(`{"Parameters": {"P": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "` + parameter + `"}},
+			"Resources": {"R": {"Type": "AWS::BedrockAgentCore::Runtime"}}}`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestCDKHints holds what is said of a lookup to the one key, and the checks to
+// silence where there is no CDK app.
+func TestCDKHints(t *testing.T) {
+	for _, c := range healthy().Examine(t.Context()).Checks {
+		if strings.HasPrefix(c.ID, "cdk") {
+			t.Errorf("%s: %s", c.ID, c.Detail)
+		}
+	}
+	w := healthy()
+	cdkApp(w, cdk.Assembly{}, nil)
+	w.Tree.(fstest.MapFS)["infra/cdk.context.json"] = &fstest.MapFile{Data: []byte(`{"vpc-provider:account=999999999999:filter.tag:Name=it's:region=eu-west-1":{}}`)}
+	delete(w.Tree.(fstest.MapFS), "infra/node_modules/aws-cdk/package.json")
+	r := w.Examine(t.Context())
+	const key = "vpc-provider:account=" + account + ":filter.tag:Name=it's:region=us-east-1"
+	f := r.Findings[0]
+	if !strings.Contains(f.Message, "infra/cdk.context.json has no key "+key+"; it has vpc-provider:account=999999999999:") ||
+		!strings.Contains(f.Hint, "with credentials of "+account+", in infra: npx cdk context --force --reset '"+strings.Replace(key, "'", `'\''`, 1)+"' && npx cdk synth") {
+		t.Errorf("%s\n%s", f.Message, f.Hint)
+	}
+	for _, c := range r.Checks {
+		if c.ID == "cdk-synth" && (c.Status != Skipped || c.Detail != "npm dependencies are not installed: npm ci in infra") {
+			t.Errorf("%s: %s", c.Status, c.Detail)
+		}
+	}
 }
 
 func TestHealthy(t *testing.T) {
@@ -323,6 +405,38 @@ func TestFindings(t *testing.T) {
 			file("cdk.json", "{}")(nil, w)
 			file("cdk.context.json", `{"vpc-provider:account=999999999999:region=us-east-1":{},"vpc-provider:account=`+account+`:filter.x=y:region=us-east-1":{}}`)(nil, w)
 		}), ""},
+		{"one kind of lookup elsewhere", do(func(w *world) {
+			file("cdk.json", "{}")(nil, w)
+			file("cdk.context.json", `{"vpc-provider:account=`+account+`:region=us-east-1":{},"ami:account=999999999999:region=us-east-1":{}}`)(nil, w)
+		}), "doctor/cdk-context-key"},
+		{"a lookup without a value", do(func(w *world) {
+			file("cdk.json", "{}")(nil, w)
+			file("cdk.context.json", `{"vpc-provider:account=`+account+`:region=us-east-1":null}`)(nil, w)
+		}), "doctor/cdk-context-empty"},
+		{"no package-lock.json", do(func(w *world) {
+			cdkApp(w, cdk.Assembly{}, nil)
+			delete(w.Tree.(fstest.MapFS), "infra/package-lock.json")
+		}), "doctor/cdk-lock-missing"},
+		{"a CDK app as it should be", do(func(w *world) { cdkApp(w, assembly(t, "/support/dev/image-uri"), nil) }), ""},
+		{"a lookup that synth asks for", do(func(w *world) {
+			a := assembly(t, "/support/dev/image-uri")
+			a.Missing = []cdk.Missing{{Key: "ami:account=" + account + ":region=us-east-1"}}
+			cdkApp(w, a, errors.New("lookups are disabled"))
+		}), "doctor/cdk-context-key"},
+		{"an app that does not compile", do(func(w *world) { cdkApp(w, cdk.Assembly{}, errors.New("cdk synth: exit status 1: TS2304")) }), "doctor/cdk-synth"},
+		{"another agent's image", do(func(w *world) { cdkApp(w, assembly(t, "/other/dev/image-uri"), nil) }), "doctor/cdk-image"},
+		{"a runtime in the sources", do(func(w *world) {
+			cdkApp(w, cdk.Assembly{}, cdk.ErrNoProgram)
+			file("infra/lib/stack.ts", "import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore';")(nil, w)
+		}), "doctor/cdk-image"},
+		{"the parameter in the sources", do(func(w *world) {
+			cdkApp(w, cdk.Assembly{}, cdk.ErrNoProgram)
+			file("infra/lib/stack.ts", "import * as agentcore from 'aws-cdk-lib/aws-bedrockagentcore'; const p = `/${agent}/${env}/image-uri`;")(nil, w)
+		}), ""},
+		{"a frozen image", do(func(w *world) {
+			cdkApp(w, assembly(t, "/support/dev/image-uri"), nil)
+			file("infra/cdk.context.json", `{"ssm:account=`+account+`:parameterName=/support/dev/image-uri:region=us-east-1":"x"}`)(nil, w)
+		}), "doctor/cdk-image-frozen"},
 		{"broken lookups", do(func(w *world) {
 			file("cdk.json", "{}")(nil, w)
 			file("cdk.context.json", `[`)(nil, w)
@@ -357,9 +471,13 @@ func TestFindings(t *testing.T) {
 		{"no scan", do(func(w *world) { w.settings.ScanOnPush = false }), "doctor/no-scan"},
 		{"few images", do(func(w *world) { w.lifecycle = strings.Replace(w.lifecycle, "100", "19", 1) }), "doctor/lifecycle"},
 		{"just enough images", do(func(w *world) { w.lifecycle = strings.Replace(w.lifecycle, "100", "20", 1) }), ""},
-		{"young images", do(func(w *world) {
-			w.lifecycle = `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"tagged","tagPatternList":["*"],"countType":"sinceImagePushed","countUnit":"days","countNumber":30}}]}`
-		}), "doctor/lifecycle"},
+		{"one image", do(func(w *world) { w.lifecycle = strings.Replace(w.lifecycle, "100", "1", 1) }), "doctor/lifecycle doctor/lifecycle-rollback"},
+		{"another image alone", do(func(w *world) {
+			w.lifecycle = strings.Replace(w.lifecycle, "100", "1", 1)
+			w.contents = append(w.contents, pushed(5, 0))
+		}), "doctor/lifecycle-rollback doctor/lifecycle-serving"},
+		{"the image gone", do(func(w *world) { w.contents = w.contents[1:] }), "doctor/serving-image-gone"},
+		{"an earlier image gone", do(func(w *world) { w.contents = w.contents[:2] }), "doctor/release-image-gone"},
 		{"no lifecycle", do(func(w *world) { w.lifecycle = "" }), ""},
 		{"a broken lifecycle", do(func(w *world) { w.lifecycle = "{" }), "doctor/lifecycle-unreadable"},
 		{"an image of amd64", do(func(w *world) { w.images[w.head.Revision] = "amd64" }), "doctor/image-unfit"},
@@ -380,7 +498,7 @@ func TestFindings(t *testing.T) {
 		{"failed", inRuntime(`"READY"`, `"UPDATE_FAILED","failureReason":"no capacity"`), "doctor/runtime-failed"},
 		{"another compute", do(func(w *world) { w.Target.Compute = delivery.Instances }), "doctor/compute"},
 		{"metadata of version 1", inRuntime(`"requireMMDSV2":true`, `"requireMMDSV2":false`), "doctor/mmds"},
-		{"a tag", inRuntime("@sha256:"+strings.Repeat("a", 64), ":latest"), "doctor/moving-image-live"},
+		{"a tag", inRuntime("@"+digest(3), ":latest"), "doctor/moving-image-live"},
 		{"a tag and a digest", inRuntime("@sha256:", ":v1@sha256:"), ""},
 		{"a bearer token needed", inRuntime(`"status"`, `"authorizerConfiguration":{"customJWTAuthorizer":{}},"status"`), "doctor/verify-token-missing"},
 		{"a bearer token at hand", do(func(w *world) {
@@ -619,11 +737,14 @@ func FuzzPinnedIDs(f *testing.F) {
 
 func FuzzLifecycle(f *testing.F) {
 	f.Add(healthy().lifecycle)
-	f.Fuzz(func(_ *testing.T, text string) {
+	f.Add(`{"rules":[{"selection":{"tagStatus":"tagged","tagPatternList":["*0*","l*"],"countType":"imageCountMoreThan","countNumber":-1}}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		w := healthy()
 		rules, err := lifecycleRules(text)
-		for _, r := range rules {
-			_ = r.reach()
+		if gone := taken(rules, w.contents, now); err == nil && len(rules) == 0 && len(gone) > 0 {
+			t.Errorf("%v are taken by no rule", gone)
 		}
-		_ = err // any text may come; none may break
+		w.lifecycle = text
+		w.Examine(t.Context()) // any text may come; none may break
 	})
 }

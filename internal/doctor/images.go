@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,88 +40,6 @@ func repository(ctx context.Context, x *examination) (string, error) {
 		x.finding("doctor/no-scan", "images are not scanned when they are pushed", "slipway bootstrap turns scan on push on").on(settings.ARN)
 	}
 	return name, nil
-}
-
-// keptImages is how many images a lifecycle rule should keep: what serves, what
-// it replaced, and some to go back to.
-const keptImages = 20
-
-// keptDays is how long an image should be kept at the least: an environment may
-// rest for a while and still serve it.
-const keptDays = 180
-
-// lifecycleRule is what counts of a rule (ECR user guide: lifecycle policy
-// properties).
-type lifecycleRule struct {
-	Priority  int    `json:"rulePriority"`
-	About     string `json:"description"`
-	Selection struct {
-		TagStatus string   `json:"tagStatus"`
-		Prefixes  []string `json:"tagPrefixList"`
-		Patterns  []string `json:"tagPatternList"`
-		CountType string   `json:"countType"`
-		Count     int      `json:"countNumber"`
-		Unit      string   `json:"countUnit"`
-	} `json:"selection"`
-}
-
-func lifecycle(ctx context.Context, x *examination) (string, error) {
-	name := x.Target.Repository
-	if x.Repository == nil {
-		return "", skipped("not asked")
-	}
-	text, err := x.Repository.Lifecycle(ctx, name)
-	if errors.Is(err, delivery.ErrNotFound) {
-		return "no lifecycle policy: nothing is deleted", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	rules, err := lifecycleRules(text)
-	if err != nil {
-		x.finding("doctor/lifecycle-unreadable", "the lifecycle policy: "+err.Error(), "write it anew").on(x.arn("ecr", "repository/"+name))
-		return "", nil //nolint:nilerr // it is the finding
-	}
-	for _, r := range rules {
-		if r.Selection.TagStatus == "untagged" { // images of slipway have the tag of their commit
-			continue
-		}
-		if what := r.reach(); what != "" {
-			x.finding("doctor/lifecycle", fmt.Sprintf("lifecycle rule %d %s, whether it serves or not", r.Priority, what),
-				fmt.Sprintf("keep %d images or more, or let the rule count untagged images alone: slipway bootstrap writes such a policy", keptImages)).on(x.arn("ecr", "repository/"+name))
-		}
-	}
-	return count(len(rules), "rule"), nil
-}
-
-func lifecycleRules(text string) ([]lifecycleRule, error) {
-	var policy struct {
-		Rules []lifecycleRule `json:"rules"`
-	}
-	err := json.Unmarshal([]byte(text), &policy)
-	return policy.Rules, err
-}
-
-// reach says what a rule takes that a delivery may need; "" where it keeps
-// enough.
-func (r lifecycleRule) reach() string {
-	s := r.Selection
-	switch s.CountType {
-	case "imageCountMoreThan":
-		if s.Count < keptImages {
-			return fmt.Sprintf("keeps the %d newest images alone", s.Count)
-		}
-	case "sinceImagePushed":
-		if s.Count < keptDays {
-			return fmt.Sprintf("takes what was pushed more than %d days ago", s.Count)
-		}
-	case "sinceImagePulled", "sinceImageTransitioned":
-		// A runtime's image may not be pulled for months while it serves.
-		if s.Count < keptDays {
-			return fmt.Sprintf("takes what was not pulled for %d days", s.Count)
-		}
-	}
-	return ""
 }
 
 // image looks at the image of HEAD, where it is in the repository already.

@@ -34,6 +34,7 @@ func (x *examination) calls(ctx context.Context) []call {
 		{"ecr:BatchGetImage", repository, nil},
 		{"ecr:GetDownloadUrlForLayer", repository, nil},
 		{"ssm:GetParameter", []string{parameter("runtime-id"), parameter("release"), parameter("lock")}, nil},
+		{"ssm:GetParameterHistory", []string{parameter("release")}, nil},
 		{"ssm:PutParameter", []string{parameter("lock"), parameter("release"), parameter("image-uri")}, nil},
 		{"ssm:DeleteParameter", []string{parameter("lock")}, nil},
 	}

@@ -43,10 +43,15 @@ func treeRules() []Rule {
 		{"doctor/no-context", Error, "the agent's path is not in the repository", "correct path: of the agent"},
 		{"doctor/no-dockerfile", Error, "the Dockerfile is not there", "correct build.dockerfile of the agent"},
 		{"doctor/dockerfile-platform", Error, "a FROM pins a platform that the runtime doesn't run", "FROM --platform=$TARGETPLATFORM, or no --platform at all"},
+		{"doctor/cdk-lock-missing", Warning, "a CDK app of npm without package-lock.json: npm ci refuses it", "run npm install once and commit package-lock.json"},
 		{"doctor/cdk-context-missing", Warning, "a CDK app without cdk.context.json: its synth asks AWS, which a job without credentials can't", "run cdk synth once with credentials and commit cdk.context.json"},
 		{"doctor/cdk-context-untracked", Warning, "cdk.context.json is not committed", "git add it, and take it out of .gitignore"},
-		{"doctor/cdk-context-key", Warning, "cdk.context.json has no VPC of the environment's account and region", "run cdk synth once with that account's credentials and commit the file"},
+		{"doctor/cdk-context-key", Warning, "cdk.context.json lacks a lookup of the environment's account and region, or one that synth asks for", "look up that key alone, as the hint says, and commit the file"},
+		{"doctor/cdk-context-empty", Warning, "a lookup of cdk.context.json has no value", "look up that key alone, as the hint says, and commit the file"},
 		{"doctor/cdk-context-broken", Warning, "cdk.context.json is no JSON object", "restore it from git, or run cdk synth anew"},
+		{"doctor/cdk-synth", Warning, "a CDK app can't be synthesised without credentials and network, as CI does it", "mend what the message says"},
+		{"doctor/cdk-image", Warning, "a CDK app makes the runtime and does not read the image from /<agent>/<environment>/image-uri: a later cdk deploy undoes a delivery", "valueForStringParameter of that parameter as the image's URI"},
+		{"doctor/cdk-image-frozen", Warning, "cdk.context.json keeps a value of /<agent>/<environment>/image-uri: a later cdk deploy undoes a delivery", "valueForStringParameter instead of valueFromLookup"},
 	}
 }
 
@@ -81,8 +86,12 @@ func imageRules() []Rule {
 		{"doctor/tags-movable", Warning, "tags of commits can be moved to other images", "IMMUTABLE_WITH_EXCLUSION with the exclusion latest"},
 		{"doctor/latest-immutable", Error, "the tag latest can't be moved: the second delivery fails at its end", "exclude latest: IMMUTABLE_WITH_EXCLUSION"},
 		{"doctor/no-scan", Warning, "images are not scanned when they are pushed", "turn scan on push on"},
-		{"doctor/lifecycle", Warning, "a lifecycle rule may delete or archive the image that serves, or that a rollback needs", "keep more images, or let the rule count untagged ones alone"},
+		{"doctor/lifecycle-serving", Error, "the next run of the lifecycle policy, within 24 hours, deletes or archives the image that serves", "let the rule select untagged images alone, or keep more"},
+		{"doctor/lifecycle-rollback", Warning, "the next run of the lifecycle policy deletes or archives an image that a rollback may want: one of the 20 that were verified last", "let the rule select untagged images alone, or keep more"},
+		{"doctor/lifecycle", Warning, "a lifecycle rule will some day delete or archive the image that serves, or that a rollback may want: it keeps less than 20 images or 180 days", "keep more images, or let the rule select untagged ones alone"},
 		{"doctor/lifecycle-unreadable", Warning, "the lifecycle policy can't be read", "write it anew"},
+		{"doctor/serving-image-gone", Error, "the image that serves is not in its repository any more, or archived: new sessions can't start, and nothing can go back to it", "deploy; restore what is archived"},
+		{"doctor/release-image-gone", Note, "images of verified releases are gone, archived, or about to be: no rollback goes back to them", "a deploy of the revision builds it anew"},
 		{"doctor/image-unfit", Error, "the image of HEAD can't run on the runtime's compute", "build it for the platform of the hint"},
 	}
 }

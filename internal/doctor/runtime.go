@@ -166,6 +166,11 @@ func endpoint(ctx context.Context, x *examination) (string, error) {
 	return name + " serves version " + e.LiveVersion, nil
 }
 
+// served is what serves, and what is recorded of it.
+func (x *examination) served(ctx context.Context) (delivery.Status, error) {
+	return x.status.get(func() (delivery.Status, error) { return x.Status(ctx) })
+}
+
 // record compares what serves with what was recorded, and looks for a lock.
 func record(ctx context.Context, x *examination) (string, error) {
 	if x.Status == nil {
@@ -174,7 +179,7 @@ func record(ctx context.Context, x *examination) (string, error) {
 	if _, err := x.live(ctx); err != nil {
 		return "", skipped("no runtime is known")
 	}
-	status, err := x.Status(ctx)
+	status, err := x.served(ctx)
 	if err != nil {
 		return "", err
 	}
