@@ -1,0 +1,1 @@
+"""A customer service agent for Amazon Bedrock AgentCore."""
