@@ -15,4 +15,4 @@ demo:
 
 # Rewrites golden files and generated docs; read the diff before committing.
 golden:
-	go test ./internal/cli ./internal/config ./internal/sim/assume ./internal/sim/judge -update
+	go test ./internal/cli ./internal/config ./internal/sim/assume ./internal/sim/judge ./internal/workflow/generate -update

@@ -51,10 +51,28 @@ func rules() []rule {
 			allows: []string{"net/url", "net/netip"}, because: "parsing works offline"},
 		{of: []string{"internal/scaffold"}, forbids: append(inAdapters(), "os", "net", module+"internal/cli", module+"internal/sim"),
 			allows: []string{"net/url"}, because: "it reads the file system it is given and proposes; others ask, look and write"},
+		{of: []string{"internal/workflow/generate"}, forbids: append(inAdapters(), "os", "net", module+"internal/cli", module+"internal/sim", "github.com/rhysd/"),
+			because: "it makes files of slipway.yaml and of the file system it is given; others show and write them, and others judge them"},
+		{of: []string{"internal/workflow/pins"}, forbids: []string{module, "github.com/", "os", "net"},
+			because: "it is a table: what generates and what checks ask it"},
+		{of: []string{"internal/process"}, forbids: []string{module, "github.com/", "net", "log"},
+			because: "it runs programs for whoever asks, and knows none of them"},
 		{of: []string{"internal/trust"}, forbids: []string{module, "github.com/", "net", "os", "log"},
 			allows: []string{"net/netip"}, because: "policies are data; the local cloud's STS asks the same evaluator as everybody"},
+		{of: []string{"internal/cdk"}, but: []string{"internal/cdk/synth"}, forbids: []string{module, "github.com/", "os", "net", "log"},
+			because: "it reads the tree it is given; what runs an app is synth's alone"},
+		{of: []string{"internal/cdk/synth"}, forbids: append(inAdapters(), "github.com/", "net", module+"internal/config", module+"internal/cli", module+"internal/sim", module+"internal/doctor"), allows: []string{module + "internal/process"},
+			because: "it runs one program for whoever asks"},
+		{of: []string{"internal/workflow/check"}, forbids: []string{module, "net", "os", "log", "github.com/aws/", "github.com/google/"}, allows: []string{module + "internal/pattern", module + "internal/workflow/trigger", module + "internal/workflow/expr"},
+			because: "workflows are judged by their bytes: the same verdict on a laptop, in a job and in a test"},
 		{of: []string{"internal/doctor"}, forbids: append(inAdapters(), module+"internal/config", module+"internal/cli", module+"internal/sim", "github.com/aws/", "github.com/google/", "net", "os", "log"),
 			because: "checks are judged by fakes: cli brings slipway.yaml, the network and the machine"},
+		{of: []string{"internal/workflow/expr"}, forbids: []string{module, "go.yaml.in/", "os", "net", "log"},
+			because: "one evaluator serves what judges workflows and what explains them, and knows neither"},
+		{of: []string{"internal/workflow/trigger"}, forbids: []string{module, "github.com/", "go.yaml.in/", "os", "net", "log"},
+			because: "GitHub's filters are data, judged alone by tables of GitHub's own examples"},
+		{of: []string{"internal/workflow/explain"}, forbids: append(inAdapters(), "os", "net", module+"internal/config", module+"internal/cli", module+"internal/sim"),
+			because: "it explains what it is given: cli brings the files and slipway.yaml"},
 		{of: []string{"internal/bootstrap"}, forbids: append(inAdapters(), "github.com/aws/", "github.com/google/", "os", "net", module+"internal/config", module+"internal/cli", module+"internal/sim"),
 			because: "it plans: what it reads and changes comes through its ports"},
 		{of: []string{"internal/sim"}, but: []string{assume}, forbids: append(inAdapters(), module+"internal/delivery", module+"internal/config", module+"internal/cli", "github.com/aws/", "github.com/google/"),
@@ -69,12 +87,15 @@ func rules() []rule {
 // simUsers may know the local cloud.
 func simUsers() map[string]string {
 	return map[string]string{
-		"internal/cli/local.go":        "it is `slipway local`",
-		"internal/cli/control.go":      "it is the client of the local cloud's control API",
-		"internal/cli/local_fault.go":  "it is `slipway local fault`",
-		"internal/cli/local_verify.go": "it is `slipway local token --verify`",
-		"internal/cli/demo.go":         "it is `slipway demo`",
-		"internal/cli/demo_steps.go":   "it is `slipway demo`",
+		"internal/cli/local.go":            "it is `slipway local`",
+		"internal/cli/control.go":          "it is the client of the local cloud's control API",
+		"internal/cli/local_fault.go":      "it is `slipway local fault`",
+		"internal/cli/local_verify.go":     "it is `slipway local token --verify`",
+		"internal/cli/local_job.go":        "it is `slipway local job`",
+		"internal/cli/local_approve.go":    "it is `slipway local approve`",
+		"internal/cli/local_repository.go": "it is `slipway local repository`",
+		"internal/cli/demo.go":             "it is `slipway demo`",
+		"internal/cli/demo_steps.go":       "it is `slipway demo`",
 	}
 }
 
@@ -103,7 +124,7 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "slipway-demo") {
+		if d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "slipway-demo") {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") {
@@ -178,9 +199,14 @@ func TestRulesCanFail(t *testing.T) {
 		{"internal/sim", "github.com/aws/aws-sdk-go-v2/aws"},
 		{"internal/sim/sandbox", module + "internal/delivery"},
 		{"internal/scaffold", "os/exec"},
+		{"internal/workflow/generate", "os"},
+		{"internal/workflow/generate", module + "internal/build"},
+		{"internal/workflow/pins", module + "internal/config"},
 		{assume, module + "internal/sim"},
 		{assume, module + "internal/agentcore"},
 		{"internal/trust", "net/http"},
+		{"internal/workflow/check", "os/exec"},
+		{"internal/workflow/check", module + "internal/config"},
 	}
 	for _, b := range broken {
 		found := false
