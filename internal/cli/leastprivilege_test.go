@@ -76,13 +76,10 @@ type loss struct {
 }
 
 // worldsFor is how many worlds the cases of a test share: fewer where it takes
-// a share of its cases or a sample, for each takes ten seconds to make.
+// a sample of them, for each world takes ten seconds to make.
 func worldsFor(part string, n int) int {
-	switch {
-	case needs.Whole(part):
+	if needs.Required(part) {
 		return n
-	case needs.Required(part):
-		return n / 2
 	}
 	return max(1, n/4)
 }
@@ -93,8 +90,7 @@ const privilegeWorlds = 4
 // TestLeastPrivilege delivers under exactly the policy that bootstrap writes,
 // then takes each action and each statement away in turn: each time something
 // has to fail, or the policy is wider than it needs to be. The table of what
-// fails is docs/least-privilege.md. CI takes a share of
-// them in each run, plain go test some.
+// fails is docs/least-privilege.md. Plain go test takes some, CI all of them.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	queue := make(chan removal, 100)
@@ -126,7 +122,7 @@ func TestLeastPrivilege(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if needs.Whole("matrix") && !t.Failed() {
+	if needs.Required("matrix") && !t.Failed() {
 		goldenTable(t, order, losses)
 	}
 }
