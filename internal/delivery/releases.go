@@ -78,7 +78,7 @@ func previous(all []Release, serving string) (Release, error) {
 	left := map[string]bool{} // images that were gone back from, and not served since
 	for _, r := range all {
 		delete(left, r.Digest)
-		if r.Failed != nil {
+		if r.Failed != nil && r.Failed.Digest != r.Digest { // else its settings were gone back from
 			left[r.Failed.Digest] = true
 		}
 	}

@@ -34,6 +34,7 @@ func TestGoal(t *testing.T) {
 		{"what was gone back from is passed over", []Release{a, c, d, cAgain}, "", "2", ""},
 		{"twice", []Release{a, c, d, cAgain, {Revision: rev("a"), Digest: digest("a"), Version: "7", Verdict: Passed, Failed: cAgain.pointer()}}, "", "", "no release before"},
 		{"delivered again", []Release{a, c, d, cAgain, d, a}, "", "5", ""},
+		{"the same image with other settings was gone back from", []Release{a, c, {Revision: rev("c"), Digest: digest("c"), Version: "6", Verdict: Passed, Failed: c.pointer()}, d}, "", "6", ""},
 		{"nothing before", []Release{d}, "", "", "no release before"},
 		{"nothing at all", nil, "", "", "no release is recorded"},
 		{"by revision", []Release{a, c, d}, rev("a"), "2", ""},

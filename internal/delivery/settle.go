@@ -101,8 +101,11 @@ func (r *run) standing(ctx context.Context, limit time.Duration) string {
 		return fmt.Sprintf("what %s serves could not be read: %v", r.Target.Serving(), err)
 	}
 	verified := "unverified"
-	if r.good != nil && e.LiveVersion == r.good.Version {
+	switch {
+	case r.good != nil && e.LiveVersion == r.good.Version:
 		verified = "the release before this one"
+	case !r.begun():
+		verified = "not by this delivery"
 	}
 	serves := fmt.Sprintf("%s serves version %s (%s)", r.Target.Serving(), e.LiveVersion, verified)
 	if e.Status != "READY" || e.LiveVersion != e.TargetVersion {
@@ -185,11 +188,7 @@ func kindOfRefusal(err error) Kind {
 }
 
 func (r *run) superseded(ctx context.Context, cause error) error {
-	serves := r.untouched()
-	if r.begun() {
-		serves = r.standing(ctx, DefaultVerifyTimeout)
-	}
-	return &Error{Kind: KindSuperseded, Op: r.op(), Err: cause, Serves: serves,
+	return &Error{Kind: KindSuperseded, Op: r.op(), Err: cause, Serves: r.standing(ctx, DefaultVerifyTimeout),
 		Hints: []string{"look at what serves now: slipway status; then run this command again"}}
 }
 
