@@ -62,7 +62,7 @@ func (r *run) adopt(ctx context.Context, name string) error {
 	if err := r.keepParameter(ctx, "runtime-id", id); err != nil {
 		return err
 	}
-	if err := r.plan(); err != nil {
+	if err := r.plan(ctx); err != nil {
 		return err
 	}
 	if !r.needsUpdate() {

@@ -223,14 +223,14 @@ const latestTag = "latest"
 
 // planUpdate works out what the update would change, and refuses what it must
 // not do.
-func (r *run) planUpdate(context.Context) error {
+func (r *run) planUpdate(ctx context.Context) error {
 	if r.Target.Reference == ByLatest {
 		r.warn("image_reference: latest names a moving tag: versions made with it can't be rolled back to")
 	}
 	if r.create {
 		return r.verifiable(r.Target.Settings)
 	}
-	if err := r.plan(); err != nil {
+	if err := r.plan(ctx); err != nil {
 		return err
 	}
 	return r.verifiable(r.body)
@@ -247,9 +247,9 @@ func (r *run) verifiable(configuration json.RawMessage) error {
 	return r.checkToken("preparing the verify", authorizer, "--skip-verify delivers unverified, which can't be promoted")
 }
 
-func (r *run) plan() error {
+func (r *run) plan(ctx context.Context) error {
 	if r.back != nil {
-		return r.planBack()
+		return r.planBack(ctx)
 	}
 	body, dropped, err := edit(r.liveDoc, r.Target.Settings, r.imageURI())
 	if err != nil {

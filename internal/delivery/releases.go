@@ -54,7 +54,8 @@ var (
 // goal is the release to go back to, of those that were recorded, oldest
 // first. to is a revision or a unique prefix of one, a digest or a version;
 // where it is "", it is the newest that passed its verify, runs another image
-// than serving, the digest that serves, and was not gone back from.
+// than serving and was not gone back from. serving is "" where what serves is
+// none of them.
 func goal(all []Release, to, serving string) (Release, error) {
 	if len(all) == 0 {
 		return Release{}, refusedGoal("no release is recorded", "a deploy records what it finds, and what it delivers")

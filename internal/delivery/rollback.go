@@ -107,7 +107,7 @@ func (r *run) lookBack(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.planBack()
+	return r.planBack(ctx)
 }
 
 // choose finds the release among those that were recorded.
@@ -117,8 +117,8 @@ func (r *run) choose(ctx context.Context) error {
 		return err
 	}
 	to, serving := r.back.To, ""
-	if r.good != nil {
-		r.back.leaving, serving = r.good, r.good.Digest
+	if r.back.leaving = r.good; r.settled {
+		serving = r.good.Digest // else what was recorded last is before what serves, be it of the same image
 	}
 	if begun := r.begunBack(ctx); begun != nil {
 		// It goes on, be it finished but for its lock: another one would go
@@ -208,14 +208,18 @@ func (r *run) lost(why string) error {
 }
 
 // planBack works out what the rollback changes.
-func (r *run) planBack() error {
-	goal := r.back.release
+func (r *run) planBack(ctx context.Context) error {
+	goal, before := r.back.release, r.liveDoc
 	var err error
 	switch {
+	case r.back.pointed: // what DEFAULT has serves nobody
+		if before, err = r.Runtimes.Get(ctx, r.report.Runtime.ID, r.from); err == nil {
+			r.body, err = snapshotBody(r.back.snapshot)
+		}
 	case r.back.gone != "":
 		r.body, _, err = edit(r.liveDoc, nil, goal.imageURI(r.Target))
 	default:
-		if r.body, err = snapshotBody(r.back.snapshot); err == nil && !r.back.pointed {
+		if r.body, err = snapshotBody(r.back.snapshot); err == nil {
 			r.body, err = r.pin(r.body, goal.pointer())
 		}
 	}
@@ -227,7 +231,7 @@ func (r *run) planBack() error {
 		return err
 	}
 	r.back.uri = facts.Artifact.Container.URI
-	if r.report.Changes, err = diff(r.liveDoc, r.body, nil); err != nil {
+	if r.report.Changes, err = diff(before, r.body, nil); err != nil {
 		return err
 	}
 	r.hide(r.report.Changes)

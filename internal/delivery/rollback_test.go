@@ -308,6 +308,29 @@ func TestRollbackKilledAnywhere(t *testing.T) {
 	}
 }
 
+// TestRollbackEdited: after an edit by hand the release that it was made to is
+// the one before; and what DEFAULT has behind a named endpoint is not what was
+// served.
+func TestRollbackEdited(t *testing.T) {
+	for story, want := range map[string]string{"good": "b", "good behind live": "a"} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newRetreat(t, story)
+			f.world.foreign()
+			p, err := f.RollbackPlan(t.Context(), RollbackOptions{})
+			if err != nil {
+				t.Fatalf("%s: %v", story, err)
+			}
+			edited := slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Path == "description" })
+			if p.Digest != f.world.digestOf(want) || edited != (want == "b") {
+				t.Errorf("%s: planned is %s with %+v", story, p.Digest, p.Changes)
+			}
+			if _, err := f.Rollback(t.Context(), RollbackOptions{}); err != nil || f.world.serving(f.endpoint) != f.world.digestOf(want) {
+				t.Errorf("%s: %v", story, err)
+			}
+		})
+	}
+}
+
 // TestRollbackUnrecorded goes back from what serves, not from what was recorded
 // last: what a delivery that was killed has left, for one.
 func TestRollbackUnrecorded(t *testing.T) {

@@ -236,7 +236,7 @@ func TestUpdateFails(t *testing.T) {
 		}), alter: func(d *Deliverer) { d.Target.Reference = ByLatest }, exit: 1, kind: KindFailed, after: servesA},
 		{name: "the fence: another update before ours", world: afterA(func(_ *testing.T, w *world) {
 			w.after["Push"] = func(context.Context, int) error { w.foreign(); return nil }
-		}), exit: 5, kind: KindSuperseded, writes: []string{putLock, pushOf("b"), dropLock}},
+		}), exit: 5, kind: KindSuperseded, says: []string{"DEFAULT serves version 3 (not by this delivery)"}, writes: []string{putLock, pushOf("b"), dropLock}},
 		{name: "the fence: another update beside ours", world: afterA(func(_ *testing.T, w *world) {
 			w.before["Update"] = func(context.Context, int) error { w.foreign(); return nil }
 		}), exit: 5, kind: KindSuperseded, says: []string{"made version 4, expected 3"}, after: func(t *testing.T, o *outcome) {

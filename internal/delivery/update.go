@@ -194,7 +194,7 @@ func (r *run) replan(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.plan()
+	return r.plan(ctx)
 }
 
 // adoptGood takes what serves now as what to come back to, and writes it into
