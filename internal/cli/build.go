@@ -30,6 +30,7 @@ func (a *app) buildCommand() *cobra.Command {
 		Example: "  slipway build --env dev\n  slipway build --env dev --push -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.partial = !push
 			p, err := a.project(s)
 			if err != nil {
 				return err

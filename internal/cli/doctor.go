@@ -113,7 +113,7 @@ func (a *app) examineAll(ctx context.Context, s selection, all, offline bool) ([
 	var documents []doctorDocument
 	for _, agent := range names {
 		for _, environment := range a.doctored(file, s, all) {
-			d, err := a.examine(ctx, file, selection{agent: agent, environment: environment}, offline)
+			d, err := a.examine(ctx, file, selection{agent: agent, environment: environment, partial: offline}, offline)
 			if err != nil {
 				return nil, err
 			}
@@ -202,6 +202,7 @@ func (a *app) doctorProject(p *project) (doctor.Project, error) {
 	project := doctor.Project{File: name, DeployRole: role, Session: defaultLifetime,
 		GitHub: p.file.GitHub.String(), OwnerID: p.file.GitHub.OwnerID, NameID: p.file.GitHub.NameID,
 		Branch: p.env.Branch, Reviewers: p.env.Reviewers, Approvals: len(p.env.Reviewers) > 0, Endpoint: p.env.Endpoint,
+		Unset:      p.file.Unset(),
 		ToolPinned: p.file.Tool.Version != "",
 		Path:       p.agent.Build.Path, Engine: p.agent.Build.Engine, Platform: p.agent.Build.Platform,
 		NetworkMode: stated.NetworkMode, Subnets: stated.Subnets, SecurityGroups: stated.SecurityGroups,

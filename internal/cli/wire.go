@@ -27,6 +27,7 @@ type selection struct {
 	agent, environment string
 	login              bool // the environment alone matters, to log in there
 	look               bool // nothing is delivered: the agent's settings don't matter
+	partial            bool // nor is anything asked of AWS: variables may be set elsewhere
 }
 
 func selectionFlags(cmd *cobra.Command, s *selection) {
@@ -87,7 +88,7 @@ func (a *app) pick(file *config.File, s selection) (*project, error) {
 	if s.agent == "" {
 		s.agent = a.Getenv("SLIPWAY_AGENT")
 	}
-	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region, Login: s.login, Look: s.look}
+	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region, Login: s.login, Look: s.look, Partial: s.partial}
 	file, err := a.resolve(file, choice, nil)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type File struct {
 	unknown     []string           // paths of values that are empty: their expressions are not resolved
 	pending     map[string]Problem // parameters that are still to be read, and a place that needs each
 	asked       []namedAt          // the environment variables that expressions name
+	unset       []string           // those that have no value, where that may be
 }
 
 // GitHub names the repository on GitHub. The ids are set where the file

@@ -39,7 +39,7 @@ func parseWith(name string, data []byte, s *resolving) (*File, error) {
 		return nil, r.problems.sorted()
 	}
 	f.data, f.expressions, f.resolved, f.pending = data, r.expressions, s != nil, r.pending
-	f.unknown, f.asked = r.unknown, r.asked
+	f.unknown, f.asked, f.unset = r.unknown, r.asked, r.unset
 	return f, nil
 }
 

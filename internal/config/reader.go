@@ -36,6 +36,7 @@ type reader struct {
 	unknown     []string           // paths of values that are empty: their expressions are not resolved
 	pending     map[string]Problem // parameters that are still to be read, and a place that needs each
 	asked       []namedAt          // the environment variables that expressions name
+	unset       []string           // those that have no value, where that may be
 }
 
 // namedAt is an environment variable that an expression names, and the path of

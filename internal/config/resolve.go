@@ -36,6 +36,7 @@ type resolving struct {
 	lookup             Lookup
 	region             bool // the file's region is the environment's
 	look               bool // of the agent, only where its images are
+	partial            bool // what a runtime is given may be known elsewhere
 }
 
 // concerns says whether a path belongs to the agent, the environment, or what
@@ -44,6 +45,12 @@ func (s *resolving) concerns(path string) bool {
 	own, agents := strings.CutPrefix(path, "agents."+s.agent+".")
 	return s.agent != "" && agents && (!s.look || own == "repository") ||
 		strings.HasPrefix(path, "environments."+s.environment+".") || path == "region" && s.region
+}
+
+// leaves says whether the value at a path may stay unknown.
+func (s *resolving) leaves(path string) bool {
+	own, _ := strings.CutPrefix(path, "agents."+s.agent+".")
+	return s.partial && (strings.HasPrefix(own, "runtime.") || strings.HasPrefix(own, "verify."))
 }
 
 // Resolve returns the file with the expressions of one agent and environment
@@ -62,7 +69,7 @@ func (f *File) Resolve(s Selection, lookup Lookup) (*File, error) {
 	if s.Login {
 		return f.resolve(resolving{environment: s.Environment, lookup: lookup})
 	}
-	return f.resolve(resolving{agent: a.Name, environment: s.Environment, lookup: lookup, look: s.Look})
+	return f.resolve(resolving{agent: a.Name, environment: s.Environment, lookup: lookup, look: s.Look, partial: s.Partial})
 }
 
 // resolve reads the file again, with values in the place of expressions: each
@@ -98,6 +105,14 @@ func (f *File) Variables(agent, environment string) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(named))
+}
+
+// Unset lists the environment variables that a file resolved in part lacks,
+// each once.
+func (f *File) Unset() []string {
+	names := slices.Clone(f.unset)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // NeededBy is where one of Parameters is named first, as a mistake that still
@@ -164,6 +179,10 @@ func (r *reader) valueOf(e reference, n *yaml.Node, path string) (value string, 
 	if e.kind == kindEnv {
 		if s.lookup.Env != nil {
 			value = s.lookup.Env(e.name)
+		}
+		if value == "" && s.leaves(path) {
+			r.unset = append(r.unset, e.name)
+			return "", problem, true
 		}
 		if value == "" {
 			problem = Problem{Message: e.String() + " has no value", Hint: "set the environment variable " + e.name}

@@ -241,6 +241,49 @@ environments:
 	}
 }
 
+// TestResolvePartial: what a runtime is given may be known elsewhere, and is
+// named; what says where an agent is delivered and how it is built may not.
+func TestResolvePartial(t *testing.T) {
+	file, err := Parse("slipway.yaml", []byte(`version: 1
+region: us-east-1
+agents:
+  a:
+    repository: ${env:TEAM}/runtime
+    runtime: {environment_variables: {LEVEL: "${env:LEVEL}", KIND: agent}}
+    verify: {expect: {contains: "${env:WORD} and ${env:LEVEL}"}}
+environments:
+  dev: {account: "${env:ACCOUNT}"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	variables := map[string]string{"TEAM": "team", "ACCOUNT": "111122223333"}
+	s, lookup := Selection{Environment: "dev", Partial: true}, Lookup{Env: func(name string) string { return variables[name] }}
+	f, err := file.Resolve(s, lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Unset(); !slices.Equal(got, []string{"LEVEL", "WORD"}) {
+		t.Errorf("not set: %v", got)
+	}
+	target, err := f.Target(s, lookup.Env)
+	if err != nil || !strings.Contains(string(target.Settings), `"KIND":"agent"`) || !strings.Contains(string(target.Settings), `"LEVEL":""`) {
+		t.Errorf("%s, %v", target.Settings, err)
+	}
+	for _, name := range []string{"TEAM", "ACCOUNT"} {
+		was := variables[name]
+		delete(variables, name)
+		if _, err := file.Resolve(s, lookup); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: %v", name, err)
+		}
+		variables[name] = was
+	}
+	variables["LEVEL"], variables["WORD"] = "debug", "yes"
+	if f, err := file.Resolve(s, lookup); err != nil || len(f.Unset()) > 0 {
+		t.Errorf("with all of them: %v", err)
+	}
+}
+
 // TestLiteral: what is written as a literal is read as it was.
 func TestLiteral(t *testing.T) {
 	for _, text := range []string{"", "$", "${HOME}", "$${HOME}", "$$${env:A}", "${{ github.sha }}", "a${ssm:/x}${", "${${"} {

@@ -31,6 +31,10 @@ type Selection struct {
 	// Look says that nothing is delivered: of the agent's own expressions only
 	// its repository's is needed.
 	Look bool
+	// Partial says that variables may be set elsewhere, as a GitHub
+	// environment's are in its own jobs alone: what the runtime and its verify
+	// take from one that is not set here is empty, and Unset names it.
+	Partial bool
 }
 
 // Target is one agent in one environment, with the process environment's

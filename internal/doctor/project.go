@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"strings"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
 )
@@ -49,6 +50,9 @@ func settings(_ context.Context, x *examination) (string, error) {
 	if !p.ToolPinned {
 		x.finding("doctor/tool-unpinned", "slipway.yaml pins no Slipway for jobs to install",
 			"write tool: {version: …, sha256: {linux/arm64: …}}").in(p.File)
+	}
+	if len(p.Unset) > 0 {
+		return "slipway.yaml has no mistakes; not known here: " + strings.Join(p.Unset, ", "), nil
 	}
 	return "slipway.yaml has no mistakes", nil
 }

@@ -190,16 +190,10 @@ func (p *plan) imageJob(a config.Agent) string {
 	if p.many() {
 		flag = " --agent " + a.Name
 	}
-	var variables strings.Builder
-	for _, name := range p.file.Variables(a.Name, first) {
-		if !ownedByRunner(name) {
-			variables.WriteString(name + ": ${{ vars." + name + " }}\n")
-		}
-	}
 	return checkJob("image-"+a.Name, "image of "+a.Name, runnerOf(a), 30, "", checkout("")+install()+p.goToBuild([]config.Agent{a})+fill(`
 - name: build, push nothing
 <env>  run: slipway build --env <first><flag>
-`, "<env>", indent(2, env(variables.String())), "<first>", first, "<flag>", flag))
+`, "<env>", indent(2, repositoryEnv(p.file.Variables(a.Name, first))), "<first>", first, "<flag>", flag))
 }
 
 // infraJob tests a CDK app and synthesises it. No credentials are there, so
@@ -235,11 +229,27 @@ func (p *plan) infraJob(i int, app app) string {
 
 // deliveryJob checks what would make a delivery fail or unsafe, offline.
 func (p *plan) deliveryJob() string {
+	var names []string
+	for _, e := range p.environments {
+		names = append(names, e.Name)
+	}
 	return checkJob("delivery", "delivery", runner, 10, "", checkout("")+install()+`- name: workflows are those of slipway.yaml
   run: slipway workflow generate --check
 - name: workflows are safe
   run: slipway workflow check
 - name: nothing would make a delivery fail
-  run: slipway doctor --offline --all
+`+indent(2, repositoryEnv(p.variables(names...)))+`  run: slipway doctor --offline --all
 `)
+}
+
+// repositoryEnv has the values of variables that the repository has on GitHub:
+// those of its environments are not there outside their jobs.
+func repositoryEnv(names []string) string {
+	var lines strings.Builder
+	for _, name := range names {
+		if !ownedByRunner(name) {
+			lines.WriteString(name + ": ${{ vars." + name + " }}\n")
+		}
+	}
+	return env(lines.String())
 }
