@@ -64,7 +64,7 @@ type Project struct {
 	Endpoint       string
 	ToolPinned     bool
 	Unset          []string // environment variables that settings are taken from, and that are not set here
-	Path           string // of the agent, from the repository's root
+	Path           string   // of the agent, from the repository's root
 	Engine         string
 	Dockerfile     string // from Path; "" where the engine needs none
 	Platform       string
