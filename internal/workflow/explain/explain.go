@@ -180,7 +180,7 @@ func (x Explainer) workflow(file string) Workflow {
 		}
 	}
 	if w.Verdict != trigger.Skipped {
-		run := run{Explainer: x, workflow: parsed, file: file, inputs: expr.Known(inputs), token: true, calls: new(int)}
+		run := run{Explainer: x, workflow: parsed, file: file, kinds: kindsOf(x.Files[file]), inputs: expr.Known(inputs), token: true, calls: new(int)}
 		w.Jobs = run.jobs()
 	}
 	return w

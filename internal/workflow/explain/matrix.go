@@ -27,7 +27,7 @@ func (r *run) matrix(j *actionlint.Job) matrix {
 	if j.Strategy == nil || j.Strategy.Matrix == nil {
 		return matrix{rows: []map[string]any{{}}}
 	}
-	s := scope{expr.Scope{Lookup: func(path []string) expr.Value { return r.lookup(path, texts(j.Needs)) }}}
+	s := scope{expr.Scope{Lookup: func(path []string) expr.Value { return r.lookup(path, texts(j.Needs)) }}, r.kinds}
 	m := matrix{declared: true}
 	v := s.combinations(j.Strategy.Matrix)
 	if v.Unknown() {
@@ -192,7 +192,7 @@ func (s scope) row(row *actionlint.MatrixRow) expr.Value {
 func (s scope) raw(raw actionlint.RawYAMLValue) expr.Value {
 	switch v := raw.(type) {
 	case *actionlint.RawYAMLString:
-		return s.Template(v.Value)
+		return s.scalar(v.Value, v.Pos())
 	case *actionlint.RawYAMLArray:
 		list := make([]any, len(v.Elems))
 		for i, each := range v.Elems {

@@ -62,7 +62,7 @@ func (r *run) env(j *actionlint.Job, path []string, s scope) expr.Value {
 			return expr.Unread(path)
 		}
 		if v := env.Vars[path[1]]; v != nil {
-			inner := scope{expr.Scope{Lookup: func(p []string) expr.Value {
+			inner := scope{Scope: expr.Scope{Lookup: func(p []string) expr.Value {
 				if p[0] == "env" {
 					return expr.Unread(p)
 				}

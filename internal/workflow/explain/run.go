@@ -12,13 +12,25 @@ import (
 )
 
 // scope is where an expression of a workflow stands.
-type scope struct{ expr.Scope }
+type scope struct {
+	expr.Scope
+	kinds kinds // of the file's scalars
+}
+
+// scalar is one of the file: an expression's value, or what stands there.
+func (s scope) scalar(text string, at *actionlint.Pos) expr.Value {
+	if actionlint.ContainsExpression(text) {
+		return s.Template(text)
+	}
+	return expr.Known(s.kinds.of(text, at))
+}
 
 // run is one run of a workflow, or of one that a job calls.
 type run struct {
 	Explainer
 	workflow *actionlint.Workflow
 	file     string
+	kinds    kinds // of its scalars
 	inputs   expr.Value
 	token    bool     // whoever calls may have an OIDC token
 	callers  []string // the files that call it, from the outermost
@@ -75,7 +87,7 @@ func (r *run) job(j *actionlint.Job, above []string) *Job {
 
 // decide says whether a job runs.
 func (r *run) decide(out *Job) {
-	s := scope{expr.Scope{Before: func() expr.Value { return r.before(out.Needs, map[string]bool{}) }}}
+	s := scope{Scope: expr.Scope{Before: func() expr.Value { return r.before(out.Needs, map[string]bool{}) }}}
 	s.Lookup = func(path []string) expr.Value { return r.lookup(path, out.Needs) }
 	condition := out.If
 	if condition == "" {
@@ -291,35 +303,87 @@ func (r *run) called(j *actionlint.Job, out *Job, m matrix) *Workflow {
 		return w
 	}
 	w.Name = text(parsed.Name)
-	inner := run{Explainer: r.Explainer, workflow: parsed, file: file, token: out.Token, callers: callers, calls: r.calls,
-		inputs: expr.Known(r.passed(j, out, m, parsed))}
+	inner := run{Explainer: r.Explainer, workflow: parsed, file: file, kinds: kindsOf(source), token: out.Token, callers: callers, calls: r.calls}
+	inputs, problem := r.passed(j, out, m, inner)
+	if problem != "" {
+		w.Verdict, w.Because = Broken, problem
+		return w
+	}
+	inner.inputs = expr.Known(inputs)
 	w.Jobs = inner.jobs()
 	return w
 }
 
-// passed are the inputs of a call, with the defaults of the called.
-func (r *run) passed(j *actionlint.Job, out *Job, m matrix, called *actionlint.Workflow) map[string]any {
-	inputs := map[string]any{}
-	if event, ok := called.FindWorkflowCallEvent(); ok {
+// passed are the inputs of a call, with the defaults of the called, each of the
+// kind that it declares. A problem is one that GitHub refuses.
+func (r *run) passed(j *actionlint.Job, out *Job, m matrix, called run) (inputs map[string]any, problem string) {
+	inputs = map[string]any{}
+	given := r.given(j, out, m)
+	if event, ok := called.workflow.FindWorkflowCallEvent(); ok {
 		for _, i := range event.Inputs {
-			if i.Default != nil {
-				inputs[i.ID] = i.Default.Value
+			v, ok := given[i.ID]
+			if !ok {
+				v = called.byDefault(i)
+			}
+			delete(given, i.ID)
+			if v.Unknown() {
+				inputs[i.ID] = v
+				continue
+			}
+			if inputs[i.ID], ok = declared(i.Type, v.Of); !ok {
+				return nil, fmt.Sprintf("GitHub refuses the input %s: %s is no %s", i.Name.Value, shown(v.Of), kindNames()[i.Type])
 			}
 		}
 	}
-	s := scope{expr.Scope{Lookup: func(path []string) expr.Value {
+	for id, v := range given { // GitHub knows none of that name
+		inputs[id] = v.Of
+		if v.Unknown() {
+			inputs[id] = v
+		}
+	}
+	return inputs, ""
+}
+
+// given are the values of with:.
+func (r *run) given(j *actionlint.Job, out *Job, m matrix) map[string]expr.Value {
+	s := scope{kinds: r.kinds}
+	s.Lookup = func(path []string) expr.Value {
 		return m.lookup(path, 0, func() expr.Value { return r.lookup(path, out.Needs) })
-	}}}
+	}
+	values := map[string]expr.Value{}
 	for id, input := range j.WorkflowCall.Inputs {
-		v := s.Template(text(input.Value))
+		if input.Value == nil {
+			values[id] = expr.Known("")
+			continue
+		}
+		v := s.scalar(input.Value.Value, input.Value.Pos)
 		if len(m.rows) > 1 { // each of its runs has its own
 			v = expr.Unknown("the matrix of " + out.ID)
 		}
-		if v.Unknown() {
-			inputs[id] = v
-			continue
-		}
-		inputs[id] = v.Of
+		values[id] = v
 	}
-	return inputs
+	return values
+}
+
+// byDefault is an input that the caller does not give. Of one without a
+// default it is false, 0 or "" (GitHub docs: Workflow syntax,
+// on.workflow_call.inputs.<input_id>.default).
+func (r *run) byDefault(i *actionlint.WorkflowCallEventInput) expr.Value {
+	if i.Default != nil {
+		s := scope{kinds: r.kinds}
+		s.Lookup = func(path []string) expr.Value {
+			if path[0] == "github" {
+				return r.github(path)
+			}
+			return expr.Unread(path)
+		}
+		return s.scalar(i.Default.Value, i.Default.Pos)
+	}
+	switch i.Type {
+	case actionlint.WorkflowCallEventInputTypeBoolean:
+		return expr.Known(false)
+	case actionlint.WorkflowCallEventInputTypeNumber:
+		return expr.Known(0.0)
+	}
+	return expr.Known("")
 }
