@@ -179,10 +179,15 @@ func (x Explainer) workflow(file string) Workflow {
 			return w
 		}
 	}
-	if w.Verdict != trigger.Skipped {
-		run := run{Explainer: x, workflow: parsed, file: file, kinds: kindsOf(x.Files[file]), inputs: expr.Known(inputs), token: true, calls: new(int)}
-		w.Jobs = run.jobs()
+	if w.Verdict == trigger.Skipped {
+		return w
 	}
+	run := run{Explainer: x, workflow: parsed, file: file, kinds: kindsOf(x.Files[file]), inputs: expr.Known(inputs), calls: new(int)}
+	if more := run.overreach(new(int)); more != "" {
+		w.Verdict, w.Because = Broken, "GitHub refuses it: "+more
+		return w
+	}
+	w.Jobs = run.jobs()
 	return w
 }
 

@@ -290,6 +290,64 @@ jobs:
 	}
 }
 
+// TestPermissions tries what a called workflow may ask for, with what its
+// caller has.
+func TestPermissions(t *testing.T) {
+	const asks = "the job j of .github/workflows/c.yml asks for id-token: write, and gets id-token: none"
+	const refused, none = "broken: GitHub refuses it: " + asks + " from the job call of .github/workflows/w.yml", "permissions: {}"
+	for name, tt := range map[string]struct{ workflow, caller, called, job, want string }{
+		"less":               {none, "permissions: {contents: read}", none, "permissions: {id-token: write}", refused},
+		"nothing":            {none, "", none, "permissions: {id-token: write}", refused},
+		"explicitly none":    {none, "permissions: {id-token: none}", none, "permissions: {id-token: write}", refused},
+		"enough":             {none, "permissions: {id-token: write}", none, "permissions: {id-token: write}", "token"},
+		"its workflow's":     {"permissions: {id-token: write}", "", none, "permissions: {id-token: write}", "token"},
+		"write-all":          {none, "permissions: write-all", none, "permissions: {id-token: write, models: read}", "token"},
+		"all of write-all":   {none, "permissions: write-all", "permissions: write-all", "", "token"},
+		"less than it has":   {none, "permissions: {id-token: write, contents: write}", none, "permissions: {contents: read}", "no token"},
+		"inherited":          {none, "permissions: {id-token: write}", "", "", "token"},
+		"of the called":      {none, "permissions: {id-token: write}", "permissions: {id-token: write}", "", "token"},
+		"of the called, not": {none, "permissions: {contents: read}", "permissions: {contents: write}", "permissions: {}", "broken: GitHub refuses it: .github/workflows/c.yml asks for contents: write, and gets contents: read from the job call of .github/workflows/w.yml"},
+		"two":                {none, "permissions: read-all", none, "permissions: {id-token: write, contents: write}", "broken: GitHub refuses it: the job j of .github/workflows/c.yml asks for contents: write, id-token: write, and gets contents: read, id-token: read from"},
+		"a skipped call":     {none, "if: false", none, "permissions: {id-token: write}", refused},
+		"by the repository":  {"", "", none, "permissions: {id-token: write}", "token; where the repository's default permissions are read-only, GitHub refuses it: " + asks},
+		"by it, unasked":     {"", "", "", "", "no token"},
+		"by it, to read":     {"", "", none, "permissions: {contents: read}", "no token"},
+		"no such level":      {none, "permissions: {contents: all}", none, "permissions: {id-token: write}", "token"},
+	} {
+		x := explain.Explainer{Event: push(), Only: []string{file}, Files: map[string][]byte{
+			file:                      []byte("on: push\n" + tt.workflow + "\njobs:\n  call:\n    uses: ./.github/workflows/c.yml\n    " + tt.caller + "\n"),
+			".github/workflows/c.yml": []byte("on: workflow_call\n" + tt.called + "\njobs:\n  j:\n    runs-on: x\n    " + tt.job + "\n    steps: [{run: x}]\n"),
+		}}
+		all, _ := x.Explain()
+		got := string(all[0].Verdict) + ": " + all[0].Because
+		if all[0].Verdict == trigger.Runs {
+			called := all[0].Jobs[0].Calls
+			got = map[bool]string{true: "token", false: "no token"}[called.Jobs[0].Token] + strings.TrimPrefix(called.Because, "called by call")
+		}
+		if !strings.HasPrefix(got, tt.want) || tt.want == "token" && got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// What a call within a call asks for is bounded by all above.
+func TestPermissionsBelow(t *testing.T) {
+	x := explain.Explainer{Event: push(), Only: []string{file}, Files: map[string][]byte{
+		file:                      []byte("on: push\npermissions: {contents: read}\njobs: {a: {uses: ./.github/workflows/b.yml}}\n"),
+		".github/workflows/b.yml": []byte("on: workflow_call\njobs: {b: {uses: ./.github/workflows/c.yml}}\n"),
+		".github/workflows/c.yml": []byte("on: workflow_call\njobs: {c: {runs-on: x, permissions: {id-token: write}, steps: [{run: x}]}}\n"),
+	}}
+	all, _ := x.Explain()
+	want := "the job c of .github/workflows/c.yml asks for id-token: write, and gets id-token: none from the job b of .github/workflows/b.yml"
+	if all[0].Verdict != explain.Broken || !strings.Contains(all[0].Because, want) {
+		t.Errorf("%s: %s", all[0].Verdict, all[0].Because)
+	}
+	x.Event.Name = "release"
+	if all, _ = x.Explain(); all[0].Verdict != trigger.Skipped {
+		t.Errorf("of another event: %s: %s", all[0].Verdict, all[0].Because)
+	}
+}
+
 // Ten levels of ten calls each are not all looked into.
 func TestManyCalls(t *testing.T) {
 	files := map[string][]byte{}

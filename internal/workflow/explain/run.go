@@ -32,9 +32,9 @@ type run struct {
 	file     string
 	kinds    kinds // of its scalars
 	inputs   expr.Value
-	token    bool     // whoever calls may have an OIDC token
-	callers  []string // the files that call it, from the outermost
-	calls    *int     // how many were looked into, all in all
+	granted  *actionlint.Permissions // by whoever calls; nil where nobody states them
+	callers  []string                // the files that call it, from the outermost
+	calls    *int                    // how many were looked into, all in all
 
 	done map[string]*Job
 }
@@ -74,7 +74,7 @@ func (r *run) job(j *actionlint.Job, above []string) *Job {
 	if out.Verdict == trigger.Skipped {
 		return out
 	}
-	out.Token = r.token && r.mayAskForToken(j)
+	out.Token = granted(r.permissions(j))["id-token"] == write
 	matrix := r.matrix(j)
 	out.Matrix = matrix.shown()
 	if j.WorkflowCall != nil {
@@ -255,23 +255,6 @@ func withoutIDs(repository string) string {
 	return owner + "/" + name
 }
 
-// mayAskForToken says whether a job has id-token: write, its own or the
-// workflow's. Nothing gives it unasked (GitHub docs: OpenID Connect reference).
-func (r *run) mayAskForToken(j *actionlint.Job) bool {
-	p := j.Permissions
-	if p == nil {
-		p = r.workflow.Permissions
-	}
-	switch {
-	case p == nil:
-		return len(r.callers) > 0 // a called workflow that says nothing has its caller's
-	case p.All != nil:
-		return p.All.Value == "write-all"
-	}
-	scope := p.Scopes["id-token"]
-	return scope != nil && text(scope.Value) == "write"
-}
-
 // called explains the workflow that a job is.
 func (r *run) called(j *actionlint.Job, out *Job, m matrix) *Workflow {
 	uses := text(j.WorkflowCall.Uses)
@@ -303,7 +286,12 @@ func (r *run) called(j *actionlint.Job, out *Job, m matrix) *Workflow {
 		return w
 	}
 	w.Name = text(parsed.Name)
-	inner := run{Explainer: r.Explainer, workflow: parsed, file: file, kinds: kindsOf(source), token: out.Token, callers: callers, calls: r.calls}
+	inner := run{Explainer: r.Explainer, workflow: parsed, file: file, kinds: kindsOf(source), granted: r.permissions(j), callers: callers, calls: r.calls}
+	if inner.granted == nil {
+		if more := beyond(parsed, file, restricted()); more != "" {
+			w.Because += "; where the repository's default permissions are read-only, GitHub refuses it: " + more
+		}
+	}
 	inputs, problem := r.passed(j, out, m, inner)
 	if problem != "" {
 		w.Verdict, w.Because = Broken, problem
