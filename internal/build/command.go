@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os/exec"
 	"strings"
@@ -31,6 +32,7 @@ type child struct {
 	args    []string
 	dir     string
 	env     []string
+	out     io.Writer    // its standard output; if nil, run returns that
 	line    func(string) // each line of its standard error; may be nil
 	longest int          // bytes of a line that line is given at most; 0 means longestLine
 }
@@ -60,6 +62,9 @@ func (c child) run(ctx context.Context) (string, error) {
 		stderr.longest = longestLine
 	}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if c.out != nil {
+		cmd.Stdout = c.out
+	}
 	process.OwnGroup(cmd)
 	err = cmd.Run()
 	stderr.flush()

@@ -1,9 +1,11 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"regexp"
@@ -52,9 +54,24 @@ func gitAt(dir string, offered []string) git {
 }
 
 func (g git) run(ctx context.Context, args ...string) (string, error) {
+	return g.runTo(ctx, nil, args...)
+}
+
+// names runs a git command that lists names with -z. Unlike run's, its output
+// may be of any length.
+func (g git) names(ctx context.Context, args ...string) ([]string, error) {
+	var out bytes.Buffer
+	if _, err := g.runTo(ctx, &out, args...); err != nil {
+		return nil, err
+	}
+	return strings.FieldsFunc(out.String(), func(r rune) bool { return r == 0 }), nil
+}
+
+// runTo is run with another writer for the standard output, if there is one.
+func (g git) runTo(ctx context.Context, to io.Writer, args ...string) (string, error) {
 	// Without optional locks, looking does not write to the index.
 	all := append([]string{"--no-optional-locks", "-c", "log.showSignature=false"}, args...)
-	out, err := child{program: "git", name: "git " + args[0], args: all, dir: g.dir, env: g.env}.run(ctx)
+	out, err := child{program: "git", name: "git " + args[0], args: all, dir: g.dir, env: g.env, out: to}.run(ctx)
 	if err != nil && ctx.Err() == nil {
 		return "", g.explain(err)
 	}

@@ -30,6 +30,13 @@ func (t Tree) Ignored(ctx context.Context, file string) (bool, error) {
 	return t.lists(ctx, file, "--others", "--ignored", "--exclude-standard")
 }
 
+// Files lists what git has of the directory or would have after git add, with
+// slashes: all files but those that it is told to leave out. Some may be
+// deleted meanwhile.
+func (t Tree) Files(ctx context.Context) ([]string, error) {
+	return gitAt(t.Dir, t.Env).names(ctx, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+}
+
 func (t Tree) lists(ctx context.Context, file string, flags ...string) (bool, error) {
 	args := append([]string{"--literal-pathspecs", "ls-files", "-z"}, flags...)
 	out, err := gitAt(t.Dir, t.Env).run(ctx, append(args, "--", file)...)

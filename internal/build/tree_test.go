@@ -2,9 +2,11 @@ package build
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/slipway-cd/slipway/internal/delivery"
@@ -40,6 +42,9 @@ func TestTree(t *testing.T) {
 			t.Errorf("%s: tracked, ignored %v, want %v", name, got, want)
 		}
 	}
+	if files, err := tree.Files(t.Context()); err != nil || !slices.Equal(slices.Sorted(slices.Values(files)), []string{".gitignore", "[x]", "committed", "new"}) {
+		t.Errorf("files %q, %v", files, err)
+	}
 	if shallow, err := tree.Shallow(t.Context()); shallow || err != nil {
 		t.Errorf("shallow %v, %v", shallow, err)
 	}
@@ -49,6 +54,22 @@ func TestTree(t *testing.T) {
 	}
 	if shallow, err := (Tree{Dir: clone, Env: os.Environ()}).Shallow(t.Context()); !shallow || err != nil {
 		t.Errorf("a shallow clone: %v, %v", shallow, err)
+	}
+}
+
+// More names than are kept of another child's output.
+func TestManyFiles(t *testing.T) {
+	needs.Program(t, "git")
+	dir := t.TempDir()
+	gitIn(t, dir, "init", "-q")
+	for i := range 200 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%0200d", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := Tree{Dir: dir, Env: os.Environ()}.Files(t.Context())
+	if err != nil || len(files) != 200 || len(files[0]) != 200 {
+		t.Errorf("%d files, %v", len(files), err)
 	}
 }
 
