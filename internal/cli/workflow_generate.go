@@ -83,7 +83,11 @@ func (a *app) generate(ctx context.Context, f generateFlags) error {
 		return &delivery.Error{Kind: delivery.KindUsage, Op: "reading the repository", Err: err}
 	}
 	defer func() { _ = root.Close() }() // it was only held
-	made, err := generate.Generate(file, root.FS())
+	tree, err := a.tracked(ctx, root.FS(), checkout)
+	if err != nil {
+		return err
+	}
+	made, err := generate.Generate(file, tree)
 	if err != nil {
 		return err
 	}
@@ -118,6 +122,20 @@ func (a *app) atRoot(ctx context.Context, dir string) (build.Checkout, error) {
 			Hints: []string{"GitHub takes workflows from the root alone: move slipway.yaml there, and let the paths of agents begin there"}}
 	}
 	return checkout, nil
+}
+
+// tracked is what git has of a work tree or would have after git add: a clean
+// clone has no more, and what is generated there has to be the same. Without
+// git it is all there is.
+func (a *app) tracked(ctx context.Context, tree fs.FS, c build.Checkout) (fs.FS, error) {
+	if c.Root == "" {
+		return tree, nil
+	}
+	files, err := build.Tree{Dir: c.Root, Env: a.Env}.Files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return generate.Only(tree, files), nil
 }
 
 // otherBranch says that pushes to the repository's default branch would not

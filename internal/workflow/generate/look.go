@@ -249,3 +249,50 @@ func (l *looker) read(name string) string {
 	}
 	return strings.TrimPrefix(string(data), "\ufeff")
 }
+
+// Only is the part of a file system that a list of files makes, with the
+// directories above them. What a listed link leads to is in it.
+func Only(fsys fs.FS, files []string) fs.FS {
+	p := part{fsys, map[string]bool{}, map[string]bool{".": true}}
+	for _, name := range files {
+		p.files[name] = true
+		for dir := path.Dir(name); !p.dirs[dir] && fs.ValidPath(dir); dir = path.Dir(dir) {
+			p.dirs[dir] = true
+		}
+	}
+	return p
+}
+
+type part struct {
+	whole       fs.FS
+	files, dirs map[string]bool
+}
+
+func (p part) has(name string) bool {
+	if p.files[name] || p.dirs[name] {
+		return true
+	}
+	for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		if p.files[dir] { // a link
+			return true
+		}
+	}
+	return false
+}
+
+// Open opens a file of the part.
+func (p part) Open(name string) (fs.File, error) {
+	if !p.has(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return p.whole.Open(name)
+}
+
+// ReadDir lists what a directory has of the part.
+func (p part) ReadDir(name string) ([]fs.DirEntry, error) {
+	if !p.has(name) {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
+	}
+	entries, err := fs.ReadDir(p.whole, name)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !p.has(path.Join(name, e.Name())) }), err
+}
