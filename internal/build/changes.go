@@ -1,9 +1,6 @@
 package build
 
-import (
-	"context"
-	"strings"
-)
+import "context"
 
 // FindChanges lists the files that differ between a commit and the one that is
 // checked out, from the root of dir's work tree, with slashes; a file that was
@@ -25,9 +22,9 @@ func FindChanges(ctx context.Context, dir string, env []string, since string) (f
 	if _, err := g.run(ctx, "cat-file", "-e", since+"^{commit}"); err != nil {
 		return nil, false, ctx.Err()
 	}
-	out, err := g.run(ctx, "diff", "--name-only", "--no-renames", "--no-relative", "--no-ext-diff", "-z", since, "HEAD", "--")
+	files, err = g.names(ctx, "diff", "--name-only", "--no-renames", "--no-relative", "--no-ext-diff", "-z", since, "HEAD", "--")
 	if err != nil {
 		return nil, false, err
 	}
-	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), true, nil
+	return files, true, nil
 }

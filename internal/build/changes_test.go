@@ -1,6 +1,7 @@
 package build
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,16 @@ func TestFindChanges(t *testing.T) {
 		if files, known, err := FindChanges(t.Context(), dir, offered(), since); files != nil || known || err != nil {
 			t.Errorf("since %q: %q, %v, %v; want nothing known", since, files, known, err)
 		}
+	}
+	many := map[string]string{}
+	for i := range 500 {
+		many[fmt.Sprintf("%s/%03d", strings.Repeat("x", 100), i)] = "\n"
+	}
+	write(t, dir, many)
+	gitIn(t, dir, "add", "--all")
+	gitIn(t, dir, "commit", "-q", "-m", "third")
+	if files, known, err := FindChanges(t.Context(), dir, offered(), first); err != nil || !known || len(files) != 504 || files[0] != "a/x" {
+		t.Errorf("many: %d, %v, %v", len(files), known, err)
 	}
 	if _, _, err := FindChanges(t.Context(), t.TempDir(), offered(), first); delivery.KindOf(err) != delivery.KindSource {
 		t.Errorf("no repository: %v, want KindSource", err)
