@@ -108,6 +108,29 @@ func TestScriptsAreReadAsShellsDo(t *testing.T) {
 	}
 }
 
+// broken are workflows that once broke the check: none may panic.
+func broken() []string {
+	return []string{
+		run(`MSG="::set-output name=t::$AWS_SECRET_ACCESS_KEY"`),
+		chosenBy(strings.Repeat("Ⱥ", 20)), // longer in lower case
+		chosenBy("İ"),
+	}
+}
+
+// chosenBy is a workflow whose environment a script writes out.
+func chosenBy(value string) string {
+	return with("jobs:", "jobs:\n  pick:\n    runs-on: ubuntu-24.04\n    outputs: {e: \"${{ steps.p.outputs.E }}\"}\n    steps:\n      - id: p\n        run: echo \"e="+value+"\" >> \"$GITHUB_OUTPUT\"",
+		env, "    needs: pick\n    environment: ${{ needs.pick.outputs.e }}\n", group, "    concurrency: {group: \"deploy-${{ needs.pick.outputs.e }}\"}\n")
+}
+
+func TestBroken(t *testing.T) {
+	for _, text := range broken() {
+		if f := checked(t, Options{}, File{"w.yml", []byte(text)}); has(f, "workflow/dynamic-environment") || has(f, "actionlint/syntax-check") {
+			t.Errorf("%+v in\n%s", f, text)
+		}
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	names, err := filepath.Glob("testdata/corpus/*.yml")
 	if err != nil || len(names) < 20 {
@@ -124,6 +147,9 @@ func FuzzCheck(f *testing.F) {
 		for _, text := range c.finds {
 			f.Add([]byte(text))
 		}
+	}
+	for _, text := range broken() {
+		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		report, err := Check([]File{{".github/workflows/w.yml", data}}, Options{Pins: pins, Project: &Project{}})

@@ -190,9 +190,9 @@ func (j *job) choicesOfStep(p dotted, depth int) choices {
 			}
 			for _, from := range s.sources(w.command) {
 				for _, word := range from.all() {
-					if value, ok := strings.CutPrefix(strings.ToLower(word.text), p.nth(3)+"="); ok {
+					if name, value, ok := strings.Cut(word.text, "="); ok && strings.EqualFold(name, p.nth(3)) {
 						plain := len(word.variables) == 0 && len(expressions(word.raw)) == 0 && len(from.inner) == 0
-						all = all.plus(choices{values: []string{word.text[len(word.text)-len(value):]}, open: !plain})
+						all = all.plus(choices{values: []string{value}, open: !plain})
 						found = true
 					}
 				}

@@ -71,6 +71,15 @@ func (c *command) program() string {
 	return strings.TrimSuffix(path.Base(a[0].text), ".exe")
 }
 
+// first is the program's word, or the first assignment where nothing but
+// assignments stands there.
+func (c *command) first() word {
+	if a := c.arguments(); len(a) > 0 {
+		return a[0]
+	}
+	return c.words[0]
+}
+
 // has says whether a word stands among the arguments.
 func (c *command) has(text string) bool {
 	a := c.arguments()

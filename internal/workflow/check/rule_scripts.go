@@ -37,7 +37,7 @@ func (s *step) checkCommand(c *command, st *shellState) {
 	}
 	s.checkTokenPrinted(c, st)
 	if mentions(c, "::set-output") && st.held(c)&(secret|token) != 0 {
-		s.job.doc.report("workflow/credentials-in-outputs", s.at(c.arguments()[0]), "a credential becomes an output of the step")
+		s.job.doc.report("workflow/credentials-in-outputs", s.at(c.first()), "a credential becomes an output of the step")
 	}
 	s.checkPassword(c, st)
 	s.checkPiped(c)
