@@ -86,6 +86,54 @@ func TestCallersBoundAnInput(t *testing.T) {
 	}
 }
 
+// caller is a workflow whose job, which may mint a token, calls called.yml.
+func caller(on string, more ...string) File {
+	return File{dir + "caller.yml", []byte("on: " + on + "\npermissions: {}\njobs:\n  a:\n    permissions: {id-token: write, contents: read}\n    uses: ./.github/workflows/called.yml\n" + strings.Join(more, ""))}
+}
+
+// called is the good workflow for callers, with replacements.
+func called(more ...string) File {
+	return File{dir + "called.yml", []byte(with(append([]string{"  push:\n    branches: [main]\n", "  workflow_call:\n"}, more...)...))}
+}
+
+// TestPullRequestsThatCall follows a pull request to the workflow that it
+// deploys by.
+func TestPullRequestsThatCall(t *testing.T) {
+	asks := called("  workflow_call:\n", "  workflow_call:\n    inputs: {deploy: {type: boolean}}\n", env, env+"    if: inputs.deploy\n")
+	by := File{dir + "called.yml", []byte("on: workflow_call\npermissions: {}\njobs:\n  a:\n    permissions: {id-token: write, contents: read}\n    uses: ./.github/workflows/next.yml\n")}
+	next := File{dir + "next.yml", called().Data}
+	for name, tt := range map[string]struct {
+		files []File
+		finds bool
+	}{
+		"it deploys":                       {[]File{caller("pull_request"), called()}, true},
+		"by another":                       {[]File{caller("[push, pull_request]"), by, next}, true},
+		"in a circle":                      {[]File{caller("pull_request"), {dir + "called.yml", []byte(strings.ReplaceAll(string(by.Data), "next.yml", "called.yml"))}}, false},
+		"on a push":                        {[]File{caller("push"), called()}, false},
+		"not for pull requests":            {[]File{caller("[push, pull_request]", "    if: github.event_name == 'push'\n"), called()}, false},
+		"the called one not for them":      {[]File{caller("[push, pull_request]"), called(env, env+"    if: github.event_name == 'push'\n")}, false},
+		"the called one not for their ref": {[]File{caller("[push, pull_request]"), called(env, env+"    if: github.ref == 'refs/heads/main'\n")}, false},
+		"it deploys nothing":               {[]File{caller("pull_request"), called(ci, noToken, choice, "true")}, false},
+		"told to":                          {[]File{caller("pull_request", "    with: {deploy: true}\n"), asks}, true},
+		"told not to":                      {[]File{caller("pull_request", "    with: {deploy: false}\n"), asks}, false},
+		"not told to":                      {[]File{caller("pull_request"), asks}, false},
+		"told on a push":                   {[]File{caller("[push, pull_request]", "    with: {deploy: \"${{ github.event_name == 'push' }}\"}\n"), asks}, false},
+		"told by a label":                  {[]File{caller("pull_request", "    with: {deploy: \"${{ github.event.label.name == 'x' }}\"}\n"), asks}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := checked(t, Options{}, tt.files...)
+			if has(f, "workflow/pull-request-deploy") != tt.finds {
+				t.Errorf("%+v", f)
+			}
+			for _, each := range f {
+				if each.Rule == "workflow/pull-request-deploy" && each.File != dir+"caller.yml" {
+					t.Errorf("it stands in %s", each.File)
+				}
+			}
+		})
+	}
+}
+
 func TestProject(t *testing.T) {
 	admits := func(name string) func(string, string) bool {
 		return func(environment, ref string) bool { return environment == name && ref == "refs/heads/main" }

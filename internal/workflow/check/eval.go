@@ -19,23 +19,24 @@ func nothing() expr.Scope { return expr.Scope{Lookup: expr.Unread} }
 
 // starts says whether an event may start a job: its condition, and those of
 // the jobs it waits for, don't rule it out.
-func (j *job) starts(event string) bool { return j.startsWith(event, map[*job]bool{}) }
+func (j *job) starts(event string) bool { return j.startsIn(j.doc.during(event), map[*job]bool{}) }
 
-func (j *job) startsWith(event string, seen map[*job]bool) bool {
+// startsIn is starts for what is known of a run.
+func (j *job) startsIn(about expr.Scope, seen map[*job]bool) bool {
 	if seen[j] {
 		return true
 	}
 	seen[j] = true
 	text := j.node.get("if").text()
 	e := condition(text)
-	if text != "" && e.tree != nil && is(e.tree, j.doc.during(event), false) {
+	if text != "" && e.tree != nil && is(e.tree, about, false) {
 		return false
 	}
 	if strings.Contains(text, "always()") || strings.Contains(text, "failure()") || strings.Contains(text, "cancelled()") {
 		return true
 	}
 	for _, n := range j.needed() {
-		if !n.startsWith(event, seen) {
+		if !n.startsIn(about, seen) {
 			return false
 		}
 	}
@@ -69,4 +70,45 @@ func (d *document) during(event string) expr.Scope {
 		}
 		return expr.Unread(path)
 	}}
+}
+
+// handing is what is known in the workflow that a job calls: what the job's own
+// knows, and the inputs that it hands over.
+func (j *job) handing(d *document, about expr.Scope) expr.Scope {
+	return expr.Scope{Lookup: func(path []string) expr.Value {
+		p := dotted(path)
+		if p.nth(0) != "inputs" {
+			return about.Lookup(path)
+		}
+		stated := d.callInput(p.nth(1))
+		if len(p) != 2 || !stated.ok() {
+			return expr.Unread(path)
+		}
+		given := j.node.get("with").fold(p.nth(1))
+		handed := given.ok()
+		if !handed {
+			given = stated.get("default")
+		}
+		v := about.Template(given.text())
+		if v.Unknown() {
+			return v
+		}
+		switch text, kind := expr.InText(v.Of), stated.get("type").text(); {
+		case kind == "string":
+			return expr.Known(text)
+		case kind == "boolean" && (text == "true" || text == "false" || text == "" && !handed):
+			return expr.Known(text == "true")
+		}
+		return expr.Unread(path)
+	}}
+}
+
+// callInput is what a workflow states of an input that its callers give.
+func (d *document) callInput(name string) node {
+	for _, t := range d.triggers {
+		if in := t.value.get("inputs").fold(name); t.name == "workflow_call" && in.ok() {
+			return in
+		}
+	}
+	return node{}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/slipway-cd/slipway/internal/workflow/expr"
 )
 
 // job is one job of a workflow, or the steps of a composite action.
@@ -163,6 +165,21 @@ func (j *job) deploys() bool {
 		return true
 	}
 	return slices.ContainsFunc(j.steps, func(s *step) bool { return s.takesCredentials() || len(s.slipway()) > 0 })
+}
+
+// mayDeploy says whether a job, or one of the workflow that it calls, deploys
+// in a run of which so much is known. A token is the called job's only if its
+// caller may mint it.
+func (j *job) mayDeploy(about expr.Scope, seen map[*job]bool) bool {
+	d := j.called()
+	if d == nil || seen[j] || !j.token.ok() {
+		return j.deploys()
+	}
+	seen[j] = true
+	inside := j.handing(d, about)
+	return slices.ContainsFunc(d.jobs, func(o *job) bool {
+		return o.startsIn(inside, map[*job]bool{}) && o.mayDeploy(inside, seen)
+	})
 }
 
 // calls says whether a job is another workflow.

@@ -89,7 +89,7 @@ func (d *document) checkTriggers() {
 				d.report("workflow/unsafe-trigger", t.key.place(),
 					"%s starts %s on the default branch for strangers' pull requests, and the job may mint a token: AWS can't tell it from a push", t.name, j.name())
 			case "pull_request":
-				if j.deploys() {
+				if j.mayDeploy(d.during(t.name), map[*job]bool{}) {
 					d.report("workflow/pull-request-deploy", j.key.place(), "pull_request starts %s, which may deploy code that nobody has reviewed", j.name())
 				}
 			}
