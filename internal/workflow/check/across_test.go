@@ -134,6 +134,48 @@ func TestPullRequestsThatCall(t *testing.T) {
 	}
 }
 
+// TestPermissionsOfCallers: a called workflow that states none has its
+// caller's.
+func TestPermissionsOfCallers(t *testing.T) {
+	silent := []string{"permissions: {}\n", "", ci, ""}
+	none := func(more ...string) File { return called(append(silent, more...)...) }
+	grants := "    permissions: {id-token: write, contents: read}\n"
+	withhold := func(f File, by string) File {
+		return File{f.Name, []byte(strings.Replace(string(f.Data), grants, by, 1))}
+	}
+	by := File{dir + "by.yml", []byte("on: workflow_call\njobs:\n  a:\n    uses: ./.github/workflows/called.yml\n")}
+	first := File{dir + "first.yml", []byte(strings.Replace(string(caller("push").Data), "called.yml", "by.yml", 1))}
+	cached := "uses: actions/cache@" + sha + "\n        with: {path: x, key: y}\n      - env:"
+	for name, tt := range map[string]struct {
+		files []File
+		want  []string
+	}{
+		"a token":              {[]File{caller("push"), none()}, nil},
+		"a token, not enough":  {[]File{caller("push"), none(env, "", group, "", "env:", cached)}, []string{"workflow/cache-in-deploy", "workflow/no-concurrency", "workflow/no-environment"}},
+		"by another":           {[]File{first, by, none()}, nil},
+		"no token":             {[]File{withhold(caller("push"), "    permissions: {contents: read}\n"), none()}, []string{"workflow/missing-id-token"}},
+		"a token of one":       {[]File{caller("push"), {dir + "b.yml", withhold(caller("push"), "    permissions: {contents: read}\n").Data}, none()}, nil},
+		"the caller has none":  {[]File{{dir + "caller.yml", []byte("on: push\njobs:\n  a:\n    uses: ./.github/workflows/called.yml\n")}, none()}, []string{"workflow/missing-id-token", "workflow/no-permissions"}},
+		"no caller":            {[]File{none()}, []string{"workflow/missing-id-token", "workflow/no-permissions"}},
+		"called by itself":     {[]File{{by.Name, []byte(strings.Replace(string(by.Data), "called.yml", "by.yml", 1))}}, []string{"workflow/no-permissions"}},
+		"it starts itself too": {[]File{caller("push"), none("  workflow_call:\n", "  workflow_call:\n  workflow_dispatch:\n")}, []string{"workflow/missing-id-token", "workflow/no-permissions"}},
+		"its own":              {[]File{caller("push"), called(ci, noToken)}, []string{"workflow/missing-id-token"}},
+		"the right to write": {[]File{withhold(caller("push"), "    permissions: {contents: write}\n"), none(choice, "true", env, env+"    if: contains(github.ref, 'main')\n")},
+			[]string{"workflow/unsound-condition"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range checked(t, Options{}, tt.files...) {
+				got = append(got, f.Rule)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestProject(t *testing.T) {
 	admits := func(name string) func(string, string) bool {
 		return func(environment, ref string) bool { return environment == name && ref == "refs/heads/main" }

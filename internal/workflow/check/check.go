@@ -78,6 +78,14 @@ func Check(files []File, o Options) (Report, error) {
 		d.survey()
 	}
 	for _, d := range set {
+		d.surveyCallers()
+	}
+	for _, d := range set {
+		for _, j := range d.jobs {
+			j.token = j.mayMint()
+		}
+	}
+	for _, d := range set {
 		d.check()
 	}
 	across(set)

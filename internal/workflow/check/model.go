@@ -19,7 +19,7 @@ type job struct {
 	steps []*step
 	env   map[string]variable // the workflow's and its own
 
-	token   node // the permission that lets it mint a token; absent if none does
+	token   node // the permission that lets it mint a token, the job's id where that is its caller's; absent if none does
 	secrets bool // it is handed some
 }
 
@@ -72,7 +72,6 @@ func (d *document) survey() {
 		addEnv(j.env, d.root.get("env"))
 		addEnv(j.env, j.node.get("env"))
 		j.surveySteps(j.node.get("steps"))
-		j.token = j.mayMint()
 		d.jobs = append(d.jobs, j)
 	}
 }
@@ -129,11 +128,22 @@ func addEnv(env map[string]variable, n node) {
 	}
 }
 
-// mayMint is the permission by which a job may mint a token: its own, or the
-// workflow's where it states none. The default has none (GitHub docs:
-// permissions for the GITHUB_TOKEN).
+// mayMint is the permission by which a job may mint a token: its own, the
+// workflow's where it states none, or a caller's where that states none either.
+// The default has none (GitHub docs: permissions for the GITHUB_TOKEN).
 func (j *job) mayMint() node {
-	permissions := j.permissions()
+	for _, g := range j.granted() {
+		if n := minting(g.permissions()); n.ok() && g == j {
+			return n
+		} else if n.ok() {
+			return j.key
+		}
+	}
+	return node{}
+}
+
+// minting is the permission to mint a token among permissions.
+func minting(permissions entry) node {
 	if strings.EqualFold(permissions.value.text(), "write-all") {
 		return permissions.value
 	}
@@ -141,6 +151,50 @@ func (j *job) mayMint() node {
 		return e.key
 	}
 	return node{}
+}
+
+// granted lists the jobs whose permissions a job has: itself, or those by which
+// it is called where neither it nor its workflow states any.
+func (j *job) granted() []*job {
+	if j.permissions().key.ok() || len(j.doc.callers) == 0 {
+		return []*job{j}
+	}
+	var all []*job
+	seen := map[*document]bool{}
+	var follow func(*document)
+	follow = func(d *document) {
+		if seen[d] {
+			return
+		}
+		seen[d] = true
+		for _, c := range d.callers {
+			if c.permissions().key.ok() || len(c.doc.callers) == 0 {
+				all = append(all, c)
+			} else {
+				follow(c.doc)
+			}
+		}
+	}
+	follow(j.doc)
+	if len(all) == 0 { // they call each other, and nobody else calls them
+		return []*job{j}
+	}
+	return all
+}
+
+// surveyCallers finds the jobs of the set that call a workflow, if it runs for
+// callers alone.
+func (d *document) surveyCallers() {
+	if d.action || len(d.triggers) == 0 || slices.ContainsFunc(d.triggers, func(t started) bool { return t.name != "workflow_call" }) {
+		return
+	}
+	for _, other := range *d.set {
+		for _, j := range other.jobs {
+			if j.called() == d {
+				d.callers = append(d.callers, j)
+			}
+		}
+	}
 }
 
 // permissions are the job's own, or else the workflow's.

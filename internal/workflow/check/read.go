@@ -29,6 +29,7 @@ type document struct {
 	triggers []started
 	inputs   map[string]input // lower case
 	jobs     []*job
+	callers  []*job // of a workflow on workflow_call alone
 	found    []Finding
 }
 

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rhysd/actionlint"
@@ -138,12 +139,9 @@ func (j *job) guarded() bool {
 	if j.credentialed() {
 		return true
 	}
-	for _, e := range j.permissions().value.entries() {
-		if e.value.text() == "write" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(j.granted(), func(g *job) bool {
+		return slices.ContainsFunc(g.permissions().value.entries(), func(e entry) bool { return e.value.text() == "write" })
+	})
 }
 
 // chosen says whether somebody chooses a text by naming a branch, writing a

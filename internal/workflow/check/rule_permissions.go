@@ -20,7 +20,7 @@ func (d *document) checkPermissions() {
 		if strings.EqualFold(own.value.text(), "write-all") {
 			d.report("workflow/write-all", own.value.place(), "%s may write everything, and mint tokens", j.name())
 		}
-		if !told && !own.key.ok() {
+		if !told && !own.key.ok() && slices.Contains(j.granted(), j) { // else its callers are told
 			told = true // once is enough
 			d.report("workflow/no-permissions", j.key.place(), "%s has what the repository's settings give by default, which may be everything but a token", j.name())
 		}
