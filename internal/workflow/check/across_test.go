@@ -176,6 +176,52 @@ func TestPermissionsOfCallers(t *testing.T) {
 	}
 }
 
+// TestQueuesOfCallers: a group of those who call keeps deliveries apart too.
+func TestQueuesOfCallers(t *testing.T) {
+	by := func(concurrency string, more ...string) File {
+		return caller("push", append(more, "    concurrency: "+concurrency+"\n")...)
+	}
+	named := func(f File, name string) File { return File{dir + name, f.Data} }
+	whole := func(f File) File {
+		return File{f.Name, []byte(strings.Replace(string(f.Data), "jobs:", "concurrency: {group: deploy-prod}\njobs:", 1))}
+	}
+	bare := called(group, "")
+	input := "  workflow_call:\n    inputs: {environment: {type: string, required: true}, deploy: {type: boolean, default: true}}\n"
+	chooses := called("  workflow_call:\n", input, group, "", env, chosen+"    if: inputs.deploy\n")
+	next := File{dir + "called.yml", []byte("on: workflow_call\npermissions: {}\njobs:\n  a:\n    permissions: {id-token: write, contents: read}\n    uses: ./.github/workflows/next.yml\n")}
+	for name, tt := range map[string]struct {
+		files []File
+		want  []string
+	}{
+		"of the job":               {[]File{by("{group: deploy-prod}"), bare}, nil},
+		"of its workflow":          {[]File{whole(caller("push")), bare}, nil},
+		"of two":                   {[]File{by("{group: deploy-prod}"), named(whole(caller("push")), "b.yml"), bare}, nil},
+		"of one of two":            {[]File{by("{group: deploy-prod}"), named(caller("push"), "b.yml"), bare}, []string{"called.yml workflow/no-concurrency"}},
+		"of who calls the caller":  {[]File{by("{group: deploy-prod}"), next, named(bare, "next.yml")}, nil},
+		"of nobody":                {[]File{bare}, []string{"called.yml workflow/no-concurrency"}},
+		"it starts itself too":     {[]File{by("{group: deploy-prod}"), called("  workflow_call:\n", "  workflow_call:\n  workflow_dispatch:\n", group, "")}, []string{"called.yml workflow/no-concurrency"}},
+		"cancelled":                {[]File{by("{group: deploy-prod, cancel-in-progress: true}"), bare}, []string{"caller.yml workflow/cancel-in-progress"}},
+		"by ref":                   {[]File{by("\"deploy-prod-${{ github.ref }}\""), bare}, []string{"caller.yml workflow/concurrency-by-ref"}},
+		"of another environment":   {[]File{by("deploy-dev"), bare}, []string{"caller.yml workflow/concurrency-by-ref"}},
+		"of what it hands over":    {[]File{by("deploy-prod", "    with: {environment: prod}\n"), chooses}, nil},
+		"of what a matrix hands":   {[]File{by("\"deploy-${{ matrix.e }}\"", "    strategy: {matrix: {e: [dev, prod]}}\n    with: {environment: \"${{ matrix.e }}\"}\n"), chooses}, nil},
+		"of something else":        {[]File{by("deploy-dev", "    with: {environment: prod}\n"), chooses}, []string{"caller.yml workflow/concurrency-by-ref"}},
+		"of who does not deploy":   {[]File{by("deploy-prod", "    with: {environment: prod}\n"), named(caller("pull_request", "    with: {environment: x, deploy: false}\n    concurrency: {group: \"${{ github.ref }}\", cancel-in-progress: true}\n"), "ci.yml"), chooses}, nil},
+		"its own before all those": {[]File{by("{group: \"${{ github.ref }}\"}"), called()}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, f := range checked(t, Options{}, tt.files...) {
+				got = append(got, strings.TrimPrefix(f.File, dir)+" "+f.Rule)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestProject(t *testing.T) {
 	admits := func(name string) func(string, string) bool {
 		return func(environment, ref string) bool { return environment == name && ref == "refs/heads/main" }

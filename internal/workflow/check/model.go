@@ -236,6 +236,11 @@ func (j *job) mayDeploy(about expr.Scope, seen map[*job]bool) bool {
 	})
 }
 
+// deploysOn says whether an event may start a delivery by the job.
+func (j *job) deploysOn(event string) bool {
+	return j.starts(event) && j.mayDeploy(j.doc.during(event), map[*job]bool{})
+}
+
 // calls says whether a job is another workflow.
 func (j *job) calls() bool { return j.node.get("uses").ok() }
 

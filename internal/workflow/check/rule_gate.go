@@ -134,34 +134,88 @@ func (j *job) checkMismatch(environment node) {
 	}
 }
 
-// checkConcurrency looks at what keeps two deliveries apart.
+// checkConcurrency looks at what keeps two deliveries apart: the groups of the
+// job and its workflow or, where they have none, of all that call it.
 func (j *job) checkConcurrency() {
 	if !j.deploys() {
 		return
 	}
+	all := j.queues(j.environment().text(), map[*job]bool{}, 0)
+	if len(all) == 0 {
+		j.doc.report("workflow/no-concurrency", j.key.place(), "%s has no concurrency group: two runs deploy at once, and the older may end last", j.name())
+	}
+	for _, q := range all {
+		q.check()
+	}
+}
+
+// queue is what a delivery waits in.
+type queue struct {
+	job         *job
+	groups      []entry
+	environment string // that it delivers to, as the job would write it
+}
+
+// queues lists those of a job, or of all jobs that call it: none where one of
+// these has no group.
+func (j *job) queues(environment string, within map[*job]bool, depth int) []queue {
 	groups := []entry{j.node.at("concurrency"), j.doc.root.at("concurrency")}
 	groups = slices.DeleteFunc(groups, func(e entry) bool { return !e.key.ok() })
-	if len(groups) == 0 {
-		j.doc.report("workflow/no-concurrency", j.key.place(), "%s has no concurrency group: two runs deploy at once, and the older may end last", j.name())
-		return
+	if len(groups) > 0 {
+		return []queue{{j, groups, environment}}
 	}
-	for _, e := range groups {
+	if within[j] || depth > deepestOrigin {
+		return nil
+	}
+	within[j] = true
+	defer delete(within, j)
+	var all []queue
+	for _, c := range j.doc.callers {
+		if !c.doc.on("workflow_call") && !slices.ContainsFunc(c.doc.triggers, func(t started) bool { return c.deploysOn(t.name) }) {
+			continue // it calls for something else
+		}
+		more := c.queues(c.handed(environment), within, depth+1)
+		if len(more) == 0 {
+			return nil
+		}
+		all = append(all, more...)
+	}
+	return all
+}
+
+// handed is the text of a called workflow as the job that calls it would write
+// it: an input is what the job gives.
+func (j *job) handed(text string) string {
+	found := expressions(text)
+	if len(found) != 1 || found[0].tree == nil {
+		return text
+	}
+	p := pathOf(found[0].tree)
+	if given := j.node.get("with").fold(p.nth(1)).text(); len(p) == 2 && p[0] == "inputs" && given != "" {
+		return strings.Replace(text, found[0].raw, given, 1)
+	}
+	return text
+}
+
+func (q queue) check() {
+	j := q.job
+	for _, e := range q.groups {
 		if cancel := e.value.get("cancel-in-progress"); j.mayCancel(cancel) {
 			j.doc.report("workflow/cancel-in-progress", cancel.place(), "a running delivery of %s is cancelled by the next, wherever it stands", j.name())
 		}
 	}
-	group := groups[0].value
+	group := q.groups[0].value
 	if group.is(yaml.MappingNode) {
 		group = group.get("group")
 	}
 	if !group.ok() {
 		return
 	}
-	if why := j.loose(group.text()); why != "" {
+	if why := loose(group.text(), q.environment); why != "" {
 		j.doc.report("workflow/concurrency-by-ref", group.place(), "%s: %s", j.name(), why)
 		return
 	}
-	j.checkQueue(groups[0], group)
+	j.checkQueue(q.groups[0], group)
 }
 
 // mayCancel says whether cancel-in-progress may be true in a run that the job
@@ -175,7 +229,7 @@ func (j *job) mayCancel(n node) bool {
 		return true
 	}
 	for _, t := range j.doc.triggers {
-		if j.starts(t.name) && !is(found[0].tree, j.doc.during(t.name), false) {
+		if j.deploysOn(t.name) && !is(found[0].tree, j.doc.during(t.name), false) {
 			return true
 		}
 	}
@@ -183,8 +237,7 @@ func (j *job) mayCancel(n node) bool {
 }
 
 // loose says why a group does not keep apart what deploys to one environment.
-func (j *job) loose(group string) string {
-	environment := j.environment().text()
+func loose(group, environment string) string {
 	for _, e := range expressions(group) {
 		why := ""
 		e.paths(func(p dotted) {
@@ -203,14 +256,14 @@ func (j *job) loose(group string) string {
 			return why
 		}
 	}
-	if environment == "" || j.sameChoice(group, environment) {
+	if environment == "" || sameChoice(group, environment) {
 		return ""
 	}
 	return "the group does not name the environment " + environment + ", so what else deploys there does not wait for it"
 }
 
 // sameChoice says whether a group holds the environment's name.
-func (j *job) sameChoice(group, environment string) bool {
+func sameChoice(group, environment string) bool {
 	if len(expressions(environment)) == 0 {
 		return strings.Contains(strings.ToLower(group), strings.ToLower(environment))
 	}

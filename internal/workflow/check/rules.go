@@ -125,7 +125,7 @@ func Rules() []Rule {
 		{"workflow/one-role-for-all", e, "several environments with one role",
 			"Who may deploy to dev then may deploy to prd: approvals are beside the way.",
 			"give each environment a role of its own, in a variable of the environment"},
-		{"workflow/no-concurrency", e, "a deploy job without a concurrency group",
+		{"workflow/no-concurrency", e, "a deploy job without a concurrency group, its own or of all that call it",
 			"Two pushes race, and the older may finish last.",
 			"concurrency: {group: deploy-ENVIRONMENT, cancel-in-progress: false, queue: max}"},
 		{"workflow/cancel-in-progress", e, "a deploy job that the next one cancels",
