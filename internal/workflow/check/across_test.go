@@ -86,6 +86,35 @@ func TestCallersBoundAnInput(t *testing.T) {
 	}
 }
 
+// TestInputsOfTwoEvents: the order of the events says nothing.
+func TestInputsOfTwoEvents(t *testing.T) {
+	byHand := "  workflow_dispatch:\n    inputs: {environment: {type: choice, options: [dev, prod]}}\n"
+	byCall := "  workflow_call:\n    inputs: {environment: {type: string, required: true}}\n"
+	for name, tt := range map[string]struct {
+		files []File
+		open  bool
+	}{
+		"called with a name":   {[]File{caller("push", "    with: {environment: dev}\n")}, false},
+		"called with a branch": {[]File{caller("push", "    with: {environment: \"${{ github.ref_name }}\"}\n")}, true},
+		"called by others":     {nil, true},
+	} {
+		for _, on := range []string{byHand + byCall, byCall + byHand} {
+			f := checked(t, Options{}, append(tt.files, called("  workflow_call:\n", on, env, chosen, group, byChoice, choice, "echo ${{ inputs.environment }}"))...)
+			if has(f, "workflow/dynamic-environment") != tt.open || !has(f, "workflow/template-injection") {
+				t.Errorf("%s, on\n%s: %+v", name, on, f)
+			}
+		}
+	}
+	if f := checked(t, Options{}, caller("push", "    with: {environment: dev}\n"), called("  workflow_call:\n", "  workflow_dispatch:\n"+byCall, env, chosen, group, byChoice)); !has(f, "workflow/dynamic-environment") {
+		t.Errorf("nobody chooses by hand: %+v", f)
+	}
+	for _, on := range []string{byHand, byHand + "  workflow_call:\n", byHand + strings.Replace(byCall, "string", "boolean", 1)} {
+		if f := checked(t, Options{}, called("  workflow_call:\n", on, choice, "echo ${{ inputs.environment }}")); has(f, "workflow/template-injection") {
+			t.Errorf("on\n%s: %+v", on, f)
+		}
+	}
+}
+
 // caller is a workflow whose job, which may mint a token, calls called.yml.
 func caller(on string, more ...string) File {
 	return File{dir + "caller.yml", []byte("on: " + on + "\npermissions: {}\njobs:\n  a:\n    permissions: {id-token: write, contents: read}\n    uses: ./.github/workflows/called.yml\n" + strings.Join(more, ""))}

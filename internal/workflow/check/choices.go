@@ -151,17 +151,26 @@ func (j *job) choicesOfPath(p dotted, depth int) choices {
 }
 
 // choicesOfInput are those of an input's list, or of what the callers among
-// the files give.
+// the files give, all events together.
 func (d *document) choicesOfInput(name string, depth int) choices {
-	in, ok := d.inputs[name]
-	switch {
-	case ok && in.kind == "choice":
-		return choices{}.plus(choices{values: in.options})
-	case ok && in.kind == "environment":
-		return choices{unknown: true} // one that exists
-	case !ok || in.event != "workflow_call" || d.on("workflow_dispatch"):
-		return choices{open: true}
+	stated := d.inputs[name]
+	all := choices{open: len(stated) == 0}
+	for _, in := range stated {
+		switch {
+		case in.kind == "choice":
+			all = all.plus(choices{values: in.options})
+		case in.kind == "environment":
+			all.unknown = true // one that exists
+		case in.event == "workflow_call" && (len(stated) > 1 || !d.on("workflow_dispatch")): // by hand it would be empty
+			all = all.plus(d.choicesOfCallers(name, depth))
+		default:
+			all.open = true
+		}
 	}
+	return all
+}
+
+func (d *document) choicesOfCallers(name string, depth int) choices {
 	var all choices
 	callers := 0
 	for _, other := range *d.set {

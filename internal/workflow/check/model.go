@@ -46,7 +46,7 @@ type variable struct {
 
 // survey finds out what there is, before anything is judged.
 func (d *document) survey() {
-	d.inputs = map[string]input{}
+	d.inputs = map[string][]input{}
 	if d.action {
 		d.surveyAction()
 		return
@@ -64,7 +64,8 @@ func (d *document) survey() {
 		}
 		for _, e := range t.value.get("inputs").entries() {
 			in := input{kind: e.value.get("type").text(), options: e.value.get("options").texts(), event: t.name}
-			d.inputs[strings.ToLower(e.key.text())] = in
+			name := strings.ToLower(e.key.text())
+			d.inputs[name] = append(d.inputs[name], in)
 		}
 	}
 	for _, e := range d.root.get("jobs").entries() {
@@ -78,7 +79,7 @@ func (d *document) survey() {
 
 func (d *document) surveyAction() {
 	for _, e := range d.root.get("inputs").entries() {
-		d.inputs[strings.ToLower(e.key.text())] = input{kind: "string", event: "workflow_call"}
+		d.inputs[strings.ToLower(e.key.text())] = []input{{kind: "string", event: "workflow_call"}}
 	}
 	runs := d.root.at("runs")
 	j := &job{doc: d, key: runs.key, node: runs.value, env: map[string]variable{}}

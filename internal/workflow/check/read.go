@@ -27,7 +27,7 @@ type document struct {
 	set     *[]*document // all files that are checked together
 
 	triggers []started
-	inputs   map[string]input // lower case
+	inputs   map[string][]input // lower case; of each event that has one of the name
 	jobs     []*job
 	callers  []*job // of a workflow on workflow_call alone
 	found    []Finding

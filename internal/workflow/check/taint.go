@@ -88,10 +88,10 @@ func (j *job) ofGitHub(p dotted) taint {
 }
 
 // ofInput judges what whoever starts a run writes: free text is foreign, a
-// choice is not.
+// choice is not. It is free where it is for any of the events.
 func (d *document) ofInput(name string) taint {
-	in, stated := d.inputs[name]
-	if stated && slices.Contains([]string{"choice", "boolean", "number"}, in.kind) {
+	free := func(in input) bool { return !slices.Contains([]string{"choice", "boolean", "number"}, in.kind) }
+	if stated := d.inputs[name]; len(stated) > 0 && !slices.ContainsFunc(stated, free) {
 		return 0
 	}
 	return foreign
