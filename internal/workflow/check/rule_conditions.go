@@ -60,8 +60,9 @@ func callsAlways(n actionlint.ExprNode) bool {
 // guard walks through a condition with the sign that its parts have in it:
 // what keeps a job from running needs no proof.
 type guard struct {
-	job *job
-	at  node
+	job    *job
+	at     node
+	pinned bool // all of it is asked of one ref alone
 }
 
 func (g guard) visit(n actionlint.ExprNode, lets bool) {
@@ -69,6 +70,7 @@ func (g guard) visit(n actionlint.ExprNode, lets bool) {
 	case *actionlint.NotOpNode:
 		g.visit(n.Operand, !lets)
 	case *actionlint.LogicalOpNode:
+		g.pinned = g.pinned || lets && pinsRef(n) && g.job.refTellsCode()
 		g.visit(n.Left, lets)
 		g.visit(n.Right, lets)
 	case *actionlint.CompareOpNode:
@@ -78,6 +80,41 @@ func (g guard) visit(n actionlint.ExprNode, lets bool) {
 			g.call(n)
 		}
 	}
+}
+
+// pinsRef says whether one of the sides of an && asks for one ref by its whole
+// name.
+func pinsRef(n actionlint.ExprNode) bool {
+	switch n := n.(type) {
+	case *actionlint.LogicalOpNode:
+		return n.Kind == actionlint.LogicalOpNodeKindAnd && (pinsRef(n.Left) || pinsRef(n.Right))
+	case *actionlint.CompareOpNode:
+		return n.Kind == actionlint.CompareOpNodeKindEq && (isRef(n.Left) && isText(n.Right) || isText(n.Left) && isRef(n.Right))
+	}
+	return false
+}
+
+func isRef(n actionlint.ExprNode) bool {
+	p := pathOf(n)
+	return len(p) == 2 && p[0] == "github" && (p[1] == "ref" || p[1] == "ref_name")
+}
+
+func isText(n actionlint.ExprNode) bool {
+	_, ok := n.(*actionlint.StringNode)
+	return ok
+}
+
+// refTellsCode says whether github.ref tells whose code a job runs for,
+// whatever starts it. With issue_comment and the like it is the default branch
+// for everybody, and a called workflow does not know (GitHub docs: events that
+// trigger workflows).
+func (j *job) refTellsCode() bool {
+	if j.doc.action {
+		return false
+	}
+	return !slices.ContainsFunc(j.doc.triggers, func(t started) bool {
+		return !slices.Contains([]string{"push", "pull_request", "merge_group", "schedule", "workflow_dispatch"}, t.name) && j.starts(t.name)
+	})
 }
 
 func (g guard) compare(n *actionlint.CompareOpNode, lets bool) {
@@ -112,7 +149,7 @@ func (g guard) call(n *actionlint.FuncCallNode) {
 		g.bot()
 		return
 	}
-	if !g.job.guarded() {
+	if !g.job.guarded() || g.pinned && !isActor(a) && !isActor(b) { // a name is asked for its own sake
 		return
 	}
 	unsound := func(what string) {
