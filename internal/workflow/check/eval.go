@@ -72,6 +72,16 @@ func (d *document) during(event string) expr.Scope {
 	}}
 }
 
+// knowing is a scope with names of which more is known.
+func knowing(about expr.Scope, names map[string]string) expr.Scope {
+	return expr.Scope{Lookup: func(path []string) expr.Value {
+		if text, ok := names[dotted(path).String()]; ok {
+			return expr.Known(text)
+		}
+		return about.Lookup(path)
+	}}
+}
+
 // handing is what is known in the workflow that a job calls: what the job's own
 // knows, and the inputs that it hands over.
 func (j *job) handing(d *document, about expr.Scope) expr.Scope {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -70,7 +71,7 @@ func (g guard) visit(n actionlint.ExprNode, lets bool) {
 	case *actionlint.NotOpNode:
 		g.visit(n.Operand, !lets)
 	case *actionlint.LogicalOpNode:
-		g.pinned = g.pinned || lets && pinsRef(n) && g.job.refTellsCode()
+		g.pinned = g.pinned || lets && len(pinned(n)) > 0 && g.job.refTellsCode()
 		g.visit(n.Left, lets)
 		g.visit(n.Right, lets)
 	case *actionlint.CompareOpNode:
@@ -82,26 +83,26 @@ func (g guard) visit(n actionlint.ExprNode, lets bool) {
 	}
 }
 
-// pinsRef says whether one of the sides of an && asks for one ref by its whole
-// name.
-func pinsRef(n actionlint.ExprNode) bool {
+// pinned collects what github.ref or github.ref_name has to be, as a whole, for a
+// condition to be true.
+func pinned(n actionlint.ExprNode) map[string]string {
+	refs := map[string]string{}
 	switch n := n.(type) {
 	case *actionlint.LogicalOpNode:
-		return n.Kind == actionlint.LogicalOpNodeKindAnd && (pinsRef(n.Left) || pinsRef(n.Right))
+		if n.Kind == actionlint.LogicalOpNodeKindAnd {
+			maps.Copy(refs, pinned(n.Left))
+			maps.Copy(refs, pinned(n.Right))
+		}
 	case *actionlint.CompareOpNode:
-		return n.Kind == actionlint.CompareOpNodeKindEq && (isRef(n.Left) && isText(n.Right) || isText(n.Left) && isRef(n.Right))
+		for _, side := range [][2]actionlint.ExprNode{{n.Left, n.Right}, {n.Right, n.Left}} {
+			name := pathOf(side[0]).String()
+			value, ok := side[1].(*actionlint.StringNode)
+			if ok && n.Kind == actionlint.CompareOpNodeKindEq && (name == "github.ref" || name == "github.ref_name") {
+				refs[name] = value.Value
+			}
+		}
 	}
-	return false
-}
-
-func isRef(n actionlint.ExprNode) bool {
-	p := pathOf(n)
-	return len(p) == 2 && p[0] == "github" && (p[1] == "ref" || p[1] == "ref_name")
-}
-
-func isText(n actionlint.ExprNode) bool {
-	_, ok := n.(*actionlint.StringNode)
-	return ok
+	return refs
 }
 
 // refTellsCode says whether github.ref tells whose code a job runs for,

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -200,7 +201,7 @@ func (j *job) handed(text string) string {
 func (q queue) check() {
 	j := q.job
 	for _, e := range q.groups {
-		if cancel := e.value.get("cancel-in-progress"); j.mayCancel(cancel) {
+		if cancel := e.value.get("cancel-in-progress"); j.mayCancel(cancel, e.value.get("group")) {
 			j.doc.report("workflow/cancel-in-progress", cancel.place(), "a running delivery of %s is cancelled by the next, wherever it stands", j.name())
 		}
 	}
@@ -219,8 +220,9 @@ func (q queue) check() {
 }
 
 // mayCancel says whether cancel-in-progress may be true in a run that the job
-// is part of.
-func (j *job) mayCancel(n node) bool {
+// is part of. The run that cancels is the later one: what the job's condition
+// says of its own ref holds for that too where the group is one of the ref.
+func (j *job) mayCancel(n, group node) bool {
 	if !n.ok() || !truthy(n) {
 		return false
 	}
@@ -228,12 +230,26 @@ func (j *job) mayCancel(n node) bool {
 	if len(found) != 1 || found[0].tree == nil {
 		return true
 	}
+	refs := j.refs()
+	maps.DeleteFunc(refs, func(name, _ string) bool {
+		return !slices.ContainsFunc(expressions(group.text()), func(e expression) bool { return e.tree != nil && pathOf(e.tree).String() == name })
+	})
 	for _, t := range j.doc.triggers {
-		if j.deploysOn(t.name) && !is(found[0].tree, j.doc.during(t.name), false) {
+		if j.deploysOn(t.name) && !is(found[0].tree, knowing(j.doc.during(t.name), refs), false) {
 			return true
 		}
 	}
 	return len(j.doc.triggers) == 0
+}
+
+// refs is what a job's condition says of the ref that it runs for.
+func (j *job) refs() map[string]string {
+	text := j.node.get("if").text()
+	guard := condition(text)
+	if guard.tree == nil || guard.raw != text { // a text, which is always true
+		return map[string]string{}
+	}
+	return pinned(guard.tree)
 }
 
 // loose says why a group does not keep apart what deploys to one environment.

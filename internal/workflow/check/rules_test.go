@@ -285,6 +285,9 @@ func gateCases() []ruleCase {
 	matrix := "    strategy: {matrix: {environment: [dev, stg, prd]}}\n"
 	perMatrix := "    environment: ${{ matrix.environment }}\n"
 	byMatrix := "    concurrency: {group: \"d-${{ matrix.environment }}\", cancel-in-progress: false}\n"
+	byRef := func(group, cancel, guard string) string {
+		return with("permissions: {}", "concurrency: {group: \""+group+"\", cancel-in-progress: \"${{ "+cancel+" }}\"}\npermissions: {}", env, env+"    if: "+guard+"\n")
+	}
 	role := func(arn string, more ...string) string {
 		return stepOf("uses: "+login+"\nwith:\n  role-to-assume: "+arn+"\n  aws-region: us-east-1", more...)
 	}
@@ -313,8 +316,12 @@ func gateCases() []ruleCase {
 			[]string{with(group, "")},
 			[]string{good, with(group, "", "permissions: {}", "concurrency: deploy-prod\npermissions: {}"), with(group, "", ci, noToken, choice, "true")}},
 		{"workflow/cancel-in-progress",
-			[]string{with("cancel-in-progress: false", "cancel-in-progress: true"), with("cancel-in-progress: false", "cancel-in-progress: \"${{ github.ref != 'refs/heads/main' }}\""), with("permissions: {}", "concurrency: {group: ci-prod, cancel-in-progress: true}\npermissions: {}")},
-			[]string{with(", cancel-in-progress: false", ""), with("cancel-in-progress: false", "cancel-in-progress: \"${{ github.event_name == 'pull_request' }}\"")}},
+			[]string{with("cancel-in-progress: false", "cancel-in-progress: true"), with("cancel-in-progress: false", "cancel-in-progress: \"${{ github.ref != 'refs/heads/main' }}\""), with("permissions: {}", "concurrency: {group: ci-prod, cancel-in-progress: true}\npermissions: {}"),
+				byRef("ci-${{ github.ref }}", "github.ref != 'refs/heads/next'", "github.ref == 'refs/heads/main'"), byRef("ci-${{ github.ref }}", "github.ref != 'refs/heads/main'", "github.ref == 'refs/heads/main' || github.actor == 'x'"),
+				byRef("ci-${{ github.ref }}", "github.ref != 'refs/heads/main'", "\"!(github.ref == 'refs/heads/main')\""), byRef("ci-${{ github.ref }}", "github.ref != 'refs/heads/main'", "\"${{ github.ref == 'refs/heads/main' }} \""),
+				byRef("ci", "github.ref != 'refs/heads/main'", "github.ref == 'refs/heads/main'"), byRef("${{ github.head_ref || github.ref }}", "github.ref != 'refs/heads/main'", "github.ref == 'refs/heads/main'")},
+			[]string{with(", cancel-in-progress: false", ""), with("cancel-in-progress: false", "cancel-in-progress: \"${{ github.event_name == 'pull_request' }}\""),
+				byRef("ci-${{ github.ref }}", "github.ref != 'refs/heads/main'", "github.ref == 'refs/heads/main'"), byRef("${{ github.workflow }}-${{ github.ref_name }}", "github.ref_name != 'main'", "github.event_name == 'push' && 'main' == github.ref_name")}},
 		{"workflow/concurrency-by-ref",
 			[]string{with("agentcore-prod", "\"${{ github.ref }}\""), with("agentcore-prod", "\"prod-${{ github.ref_name }}\""), with("agentcore-prod", "\"prod-${{ github.run_id }}\""), with("agentcore-prod", "\"${{ github.workflow }}-${{ github.sha }}\""), with("agentcore-prod", "deploy"), with(group, "    concurrency: ${{ github['ref'] }}\n"),
 				with(push, dispatch, env, chosen), with("agentcore-prod", "\"${{ github.workflow }}\"")},
