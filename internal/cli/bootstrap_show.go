@@ -23,7 +23,7 @@ func (a *app) bootstrapDone(setups []*setup, outcome string) error {
 	}
 	for _, s := range setups {
 		for _, agent := range s.missing() {
-			a.ui.line("%s", a.ui.paint(dim, fmt.Sprintf("next: slipway bootstrap --env %s --create   # or: slipway deploy --env %s --agent %s --create, then bootstrap again", s.name, s.name, agent)))
+			a.ui.line("%s", a.ui.paint(dim, fmt.Sprintf("next: slipway bootstrap --env %s --create   # or: %s --agent %s, then bootstrap again", s.name, s.projects[0].target.Delivery(true), agent)))
 			break
 		}
 	}

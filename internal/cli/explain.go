@@ -67,11 +67,12 @@ func remotes(err error) []*delivery.RemoteError {
 // ceiling is what an environment's deploy role may do, as bootstrap has it.
 type ceiling struct {
 	trust.Deployment
-	role string // the deploy role's name
+	role   string // the deploy role's name
+	create string // the command that makes what is made once
 }
 
 func (a *app) ceiling(p *project) ceiling {
-	c := ceiling{Deployment: deployment(p)}
+	c := ceiling{Deployment: deployment(p), create: p.target.Delivery(true)}
 	if from, err := a.pullFrom(p.file, p); err == nil {
 		c.Agents[0].PullFrom = from
 	}
@@ -254,7 +255,7 @@ func (c ceiling) lacking(d trust.Denial) []string {
 	case len(covering) > 0:
 		return append(hints, c.granted(d, covering[0])...)
 	case administrators(d):
-		return append(hints, "the policy that slipway bootstrap writes does not allow it on purpose: it is an administrator's act, once: slipway deploy --create --env "+c.Environment)
+		return append(hints, "the policy that slipway bootstrap writes does not allow it on purpose: it is an administrator's act, once: "+c.create)
 	case d.Role() != c.role && d.Principal != "":
 		return append(hints, "deliveries do without it: this takes an administrator of account "+c.Account)
 	case len(others) > 0:

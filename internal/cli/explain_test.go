@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/slipway-cd/slipway/internal/awsauth"
+	"github.com/slipway-cd/slipway/internal/config"
 	"github.com/slipway-cd/slipway/internal/delivery"
 	"github.com/slipway-cd/slipway/internal/iam"
 	"github.com/slipway-cd/slipway/internal/trust"
@@ -22,7 +23,7 @@ const (
 )
 
 func devCeiling() ceiling {
-	return ceiling{role: "slipway-agents-dev", Deployment: trust.Deployment{Account: "111122223333", Region: "us-east-1", Environment: "dev", Endpoint: "live",
+	return ceiling{role: "slipway-agents-dev", create: "slipway deploy --create --env dev", Deployment: trust.Deployment{Account: "111122223333", Region: "us-east-1", Environment: "dev", Endpoint: "live",
 		ExecutionRole: exec1, Logs: true, Agents: []trust.Agent{{Name: "helper", Repository: "helper/runtime"}}}}
 }
 
@@ -125,6 +126,28 @@ func TestDenialHints(t *testing.T) {
 				t.Errorf("what is encoded is told: %s", text)
 			}
 		})
+	}
+}
+
+// TestDenialAfter: where releases come from another environment, the command
+// that makes the runtime is a promotion.
+func TestDenialAfter(t *testing.T) {
+	a := &app{}
+	file, err := config.Parse("slipway.yaml", []byte("version: 1\nregion: us-east-1\ngithub: acme/agents\nagents: {helper: {repository: helper/runtime}}\n"+
+		"environments: {dev: {account: \""+demoAccount+"\"}, stg: {account: \""+demoAccount+"\", after: dev}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for env, want := range map[string]string{"dev": "slipway deploy --create --env dev", "stg": "slipway promote --to stg --create"} {
+		p, err := a.pick(file, selection{environment: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		remote := &delivery.RemoteError{Service: "AgentCore", Operation: "CreateAgentRuntime", Code: "AccessDeniedException", Status: 403, Kind: delivery.ErrDenied,
+			Message: "User: " + caller + " is not authorized to perform: bedrock-agentcore:CreateAgentRuntime on resource: arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/*"}
+		if hints := a.ceiling(p).hints(remote); !strings.HasSuffix(strings.Join(hints, "\n"), "once: "+want) {
+			t.Errorf("%s: %q", env, hints)
+		}
 	}
 }
 

@@ -107,7 +107,7 @@ func (d *Deliverer) provable(ctx context.Context, revision string) (release *Rel
 	}
 	if s.Runtime.ID == "" || s.Release == nil {
 		return nil, false, &Error{Kind: KindRefused, Op: d.proving(), Err: ErrNothingServes,
-			Hints: []string{"deploy to " + d.Target.Environment + " what shall be promoted: slipway deploy --env " + d.Target.Environment}}
+			Hints: []string{"deliver to " + d.Target.Environment + " what shall be promoted: " + d.Target.Delivery(false)}}
 	}
 	if release = s.Release; revision != "" {
 		if release, err = d.earlier(ctx, revision); err != nil {
@@ -122,7 +122,7 @@ func (d *Deliverer) provable(ctx context.Context, revision string) (release *Rel
 
 // serves refuses what is recorded and not served, or served and not verified.
 func (d *Deliverer) serves(ctx context.Context, s Status) error {
-	again := "slipway status says more; deploy it again: slipway deploy --env " + d.Target.Environment
+	again := "slipway status says more; " + d.Target.again() + ": " + d.Target.Delivery(false)
 	if err := d.fit(*s.Release); err != nil {
 		return err
 	}
@@ -170,11 +170,11 @@ func (d *Deliverer) fit(r Release) error {
 	name := short(r.Revision)
 	switch {
 	case r.Verdict != Passed:
-		return d.unpromotable(fmt.Sprintf("%s is recorded there as %s", name, r.Verdict), "deploy it again, without --skip-verify")
+		return d.unpromotable(fmt.Sprintf("%s is recorded there as %s", name, r.Verdict), d.Target.again()+", without --skip-verify")
 	case r.Dirty:
 		return d.unpromotable(name+" was delivered there with changes that no commit has", "commit them and deploy the commit")
 	case r.Image != "" || !revisionShape.MatchString(r.Revision):
-		return d.unpromotable("which commit it is of is not known", "deploy a commit there")
+		return d.unpromotable("which commit it is of is not known", "deliver a commit there: "+d.Target.Delivery(false))
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (d *Deliverer) runtimeID(ctx context.Context) (string, error) {
 		e := &Error{Kind: kindOfRefusal(err), Op: op, Err: err, Hints: hints(err)}
 		if errors.Is(err, ErrNotFound) {
 			e.Kind = KindRuntime
-			e.Hints = []string{"no runtime is registered there yet: an administrator runs slipway deploy --create --env " + d.Target.Environment + " once",
+			e.Hints = []string{"no runtime is registered there yet: an administrator runs " + d.Target.Delivery(true) + " once",
 				"a runtime that exists already is registered by writing its id to the parameter " + name}
 		}
 		return "", e
@@ -82,7 +82,7 @@ func (d *Deliverer) gone(id string, err error) error {
 	}
 	return &Error{Kind: KindRuntime, Op: "reading the runtime", Err: err,
 		Hints: []string{"the runtime " + id + " is gone; the parameter " + d.Target.Parameter("runtime-id") + " is stale",
-			"delete that parameter and let an administrator run slipway deploy --create, or write the id of the new runtime to it"}}
+			"delete that parameter and let an administrator run " + d.Target.Delivery(true) + ", or write the id of the new runtime to it"}}
 }
 
 // readLive reads the runtime and waits while an update of somebody, perhaps
@@ -158,7 +158,7 @@ func (r *run) servingVersion(ctx context.Context) (string, error) {
 	}
 	if errors.Is(err, ErrNotFound) {
 		err = &Error{Kind: KindRuntime, Op: "finding the endpoint " + name, Err: err,
-			Hints: []string{"an administrator makes it: slipway deploy --create --env " + r.Target.Environment}}
+			Hints: []string{"an administrator makes it: " + r.Target.Delivery(true)}}
 	}
 	if err == nil && name != DefaultEndpoint && e.TargetVersion != "" && e.TargetVersion != e.LiveVersion && e.Status != "UPDATE_FAILED" {
 		return r.arrival(ctx, e)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -76,6 +77,60 @@ func TestRefusedBearer(t *testing.T) {
 			t.Errorf("it was judged by its refusal: %v", err)
 		}
 	})
+}
+
+// TestHintsNameWhatDelivers: where an environment takes its releases from
+// another one, no hint names a deploy, which would be refused.
+func TestHintsNameWhatDelivers(t *testing.T) {
+	back := func(ctx context.Context, d *Deliverer) error {
+		_, err := d.Rollback(ctx, RollbackOptions{})
+		return err
+	}
+	prove := func(ctx context.Context, d *Deliverer) error { _, err := d.Prove(ctx, ""); return err }
+	for what, test := range map[string]struct {
+		world            func(w *world)
+		do               func(ctx context.Context, d *Deliverer) error
+		deploys, promote string
+	}{
+		"no runtime": {func(w *world) { w.noRuntime() }, back, "runs slipway deploy --create --env dev once", "runs slipway promote --to dev --create once"},
+		"it is gone": {func(w *world) { w.params["/helper/dev/runtime-id"] = "helper_dev-0000000000" }, back,
+			"run slipway deploy --create --env dev,", "run slipway promote --to dev --create,"},
+		"no endpoint": {func(w *world) { delete(w.endpoints, "live") }, back, "makes it: slipway deploy --create --env dev", "makes it: slipway promote --to dev --create"},
+		"nothing to promote": {func(w *world) { delete(w.params, "/helper/dev/release") }, prove,
+			"deliver to dev what shall be promoted: slipway deploy --env dev", "deliver to dev what shall be promoted: slipway promote --to dev"},
+		"drift":        {func(w *world) { w.foreign() }, prove, "deploy it again: slipway deploy --env dev", "promote it again: slipway promote --to dev"},
+		"not verified": {func(w *world) { w.amend(func(r *Release) { r.Verdict = Unverified }) }, prove, "deploy it again, without", "promote it again, without"},
+		"no commit":    {func(w *world) { w.amend(func(r *Release) { r.Revision = "" }) }, prove, "there: slipway deploy --env dev", "there: slipway promote --to dev"},
+	} {
+		for after, want := range map[string]string{"": test.deploys, "int": test.promote} {
+			t.Run(what+" after "+after, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.endpointLive("1")
+					w.mustDeploy(t, "a")
+					d, _ := w.deliverer("me")
+					d.Target.After = after
+					if what == "no endpoint" {
+						d.Target.Endpoint = "live"
+					}
+					test.world(w)
+					var e *Error
+					if err := test.do(t.Context(), d); !errors.As(err, &e) || !strings.Contains(strings.Join(e.Hints, "\n"), want) {
+						t.Errorf("%v\n%+v lacks %q", err, e, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// amend changes the release that is recorded.
+func (w *world) amend(change func(*Release)) {
+	r := w.release(w.t)
+	change(r)
+	raw, _ := json.Marshal(r)
+	w.params["/helper/dev/release"] = string(raw)
+	w.history["/helper/dev/release"] = append(w.history["/helper/dev/release"], string(raw))
 }
 
 // TestDirtyIsRecorded: a release of uncommitted changes says so for good.

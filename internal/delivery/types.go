@@ -98,6 +98,29 @@ func (t Target) Serving() string {
 	return t.Endpoint
 }
 
+// Delivery is the command that delivers to the environment, and makes its
+// runtime where create is set: a promotion where it takes its releases from
+// another one, as a deploy there is refused.
+func (t Target) Delivery(create bool) string {
+	switch {
+	case t.After != "" && create:
+		return "slipway promote --to " + t.Environment + " --create"
+	case t.After != "":
+		return "slipway promote --to " + t.Environment
+	case create:
+		return "slipway deploy --create --env " + t.Environment
+	}
+	return "slipway deploy --env " + t.Environment
+}
+
+// again says that a release is to be delivered once more.
+func (t Target) again() string {
+	if t.After != "" {
+		return "promote it again"
+	}
+	return "deploy it again"
+}
+
 func (t Target) readyLimit() time.Duration {
 	if t.ReadyTimeout == 0 {
 		return DefaultReadyTimeout

@@ -77,7 +77,7 @@ func runtimeID(ctx context.Context, x *examination) (string, error) {
 		other, err := x.Parameters.Parameter(ctx, x.Project.Siblings[env])
 		if err == nil && strings.TrimSpace(other) == id {
 			x.finding("doctor/shared-runtime", x.Target.Environment+" and "+env+" are one runtime, "+id,
-				"give each environment its own: correct the parameter of one, then slipway deploy --create").on(name)
+				"give each environment its own: correct the parameter of one, then "+x.Target.Delivery(true)).on(name)
 		}
 	}
 	return id, nil
@@ -89,7 +89,7 @@ func runtime(ctx context.Context, x *examination) (string, error) {
 		id, _ := x.id(ctx)
 		name := x.Target.Parameter("runtime-id")
 		x.finding("doctor/runtime-missing", "the runtime "+id+" is gone; the parameter "+name+" is stale",
-			"delete that parameter and run slipway deploy --create, or write the id of the new runtime to it").on(id)
+			"delete that parameter and run "+x.Target.Delivery(true)+", or write the id of the new runtime to it").on(id)
 		return "", nil
 	}
 	if err != nil {
@@ -104,7 +104,7 @@ func (x *examination) state(live delivery.RuntimeFacts) {
 	switch live.Status {
 	case "READY":
 	case "DELETING", "DELETE_FAILED":
-		x.finding("doctor/runtime-deleting", "the runtime is "+live.Status, "run slipway deploy --create for a new one once it is gone").on(live.ID)
+		x.finding("doctor/runtime-deleting", "the runtime is "+live.Status, "run "+x.Target.Delivery(true)+" for a new one once it is gone").on(live.ID)
 	case "UPDATE_FAILED", "CREATE_FAILED":
 		x.finding("doctor/runtime-failed", "the runtime is "+live.Status+why(live.Failure), "remove that cause, then deploy: an update is the way out").on(live.ID)
 	default:
@@ -146,7 +146,7 @@ func endpoint(ctx context.Context, x *examination) (string, error) {
 	e, err := x.Runtimes.Endpoint(ctx, live.ID, name)
 	if errors.Is(err, delivery.ErrNotFound) {
 		x.finding("doctor/endpoint-missing", "the runtime has no endpoint "+name,
-			"an administrator runs slipway deploy --create --env "+x.Target.Environment+", which makes it").on(live.ID + "/" + name)
+			"an administrator runs "+x.Target.Delivery(true)+", which makes it").on(live.ID + "/" + name)
 		return "", nil
 	}
 	if err != nil {
