@@ -40,7 +40,7 @@ type environmentStatus struct {
 	Ahead       *aheadDocument    `json:"ahead,omitempty"`
 	RolledBack  *previousDocument `json:"rolled_back_from,omitempty"`
 	Reason      string            `json:"reason,omitempty"`
-	Deploying   string            `json:"deploying,omitempty"` // who holds the lock
+	Deploying   string            `json:"deploying,omitempty"` // who holds the lock, until it expires
 	Error       *errorDocument    `json:"error,omitempty"`
 }
 
@@ -155,7 +155,7 @@ func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (e
 	for _, e := range st.Endpoints {
 		row.Endpoints = append(row.Endpoints, endpointStatus{e.Name, e.Status, e.LiveVersion, e.TargetVersion, e.Image})
 	}
-	if l := st.Lock; l != nil && l.Left == "" {
+	if l := st.Lock; l != nil && l.UnderWay(time.Now()) {
 		row.Deploying = l.Holder
 	}
 	row.Digest = st.Digest()

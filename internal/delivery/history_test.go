@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -242,6 +243,10 @@ func TestStatusEndpoints(t *testing.T) {
 	tag := func(w *world, version int, by string) {
 		w.versions[version-1] = edited(w.versions[version-1], `{"agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"`+testRegistry+`/helper/runtime`+by+`"}}}`)
 	}
+	held := func(w *world, left time.Duration, word string) {
+		raw, _ := json.Marshal(Lock{Schema: lockSchema, Holder: "mallory", Expires: time.Now().Add(left), Left: word})
+		w.params["/helper/dev/lock"] = string(raw)
+	}
 	for name, test := range map[string]struct {
 		world  func(w *world, d *Deliverer)
 		served []string
@@ -256,6 +261,10 @@ func TestStatusEndpoints(t *testing.T) {
 		"behind": {world: func(w *world, d *Deliverer) { w.endpointLive("2"); d.Target.Endpoint = "live" },
 			served: []string{"DEFAULT 3 b", "live 2 a"}, notes: []string{"DEFAULT is at version 3"},
 			drift: []string{"live is behind: it serves version 2, the record says 3"}},
+		"a lock": {world: func(w *world, _ *Deliverer) { held(w, time.Hour, "") }, served: []string{"DEFAULT 3 b"}},
+		"a lock that has expired": {world: func(w *world, _ *Deliverer) { held(w, -time.Hour, "") }, served: []string{"DEFAULT 3 b"},
+			notes: []string{"an interrupted delivery left its lock: slipway history --env dev --agent helper"}},
+		"a lock with a last word": {world: func(w *world, _ *Deliverer) { held(w, -time.Hour, "version 3 serves") }, served: []string{"DEFAULT 3 b"}},
 		"ahead": {world: func(w *world, _ *Deliverer) { w.foreign() }, served: []string{"DEFAULT 4 b"},
 			drift: []string{"DEFAULT serves version 4, the record says 3"}},
 		"no named endpoint": {world: func(_ *world, d *Deliverer) { d.Target.Endpoint = "live" }, served: []string{"DEFAULT 3 b"},

@@ -51,6 +51,12 @@ func (l Lock) free(owner string, now time.Time) bool {
 	return l.Owner == owner || l.Left != "" || now.After(l.Expires)
 }
 
+// UnderWay says whether the holder may still be at it: neither has it said that
+// it was interrupted, nor has its time run out.
+func (l Lock) UnderWay(now time.Time) bool {
+	return l.Left == "" && !now.After(l.Expires)
+}
+
 // acquire takes the environment's lock, or returns an error of KindLocked
 // that says who holds it. Where a dead or interrupted holder left its lock and
 // what serves is not settled, what served before *its* delivery is what want

@@ -22,7 +22,7 @@ type Status struct {
 	Endpoints []Served
 	Drift     []string // a sentence each
 	Notes     []string // what is worth knowing and no drift, a sentence each
-	Lock      *Lock    // a delivery under way
+	Lock      *Lock    // of a delivery under way, or left by one that ended before its time
 }
 
 // Served is an endpoint and what it serves.
@@ -81,8 +81,17 @@ func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 	}
 	if l, err := d.readLock(ctx); err == nil {
 		s.Lock = l
+		s.noteLock(d.now())
 	}
 	return s, nil
+}
+
+// noteLock notes a lock that no delivery holds any more, and that none has said
+// farewell to.
+func (s *Status) noteLock(now time.Time) {
+	if s.Lock.Left == "" && !s.Lock.UnderWay(now) {
+		s.Notes = append(s.Notes, "an interrupted delivery left its lock: slipway history --env "+s.Target.Environment+" --agent "+s.Target.Agent)
+	}
 }
 
 // readDefault adds what DEFAULT serves where users of the agent call another
