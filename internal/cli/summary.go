@@ -92,17 +92,29 @@ func (s *story) facts() []string {
 	if s.Elapsed > 0 {
 		facts = append(facts, fmt.Sprintf("%.1f s", s.Elapsed.Seconds()))
 	}
-	if s.err == nil && s.Outcome == delivery.Deployed && s.Previous != nil {
-		command := "slipway rollback --env " + s.Target.Environment
-		if s.oneOfMany {
-			command += " --agent " + s.Target.Agent
-		}
+	if command := s.goBack(); command != "" {
 		facts = append(facts, "go back: `"+command+"`")
 	}
 	if s.url != "" {
 		facts = append(facts, "[environment](<"+s.url+">)")
 	}
 	return facts
+}
+
+// goBack is the command that serves the release before again, "" where a
+// rollback would refuse that one.
+func (s *story) goBack() string {
+	if s.err != nil || s.Outcome != delivery.Deployed || !s.PreviousPassed {
+		return ""
+	}
+	command := "slipway rollback --env " + s.Target.Environment
+	if s.oneOfMany {
+		command += " --agent " + s.Target.Agent
+	}
+	if s.Back { // without a name it would go further back
+		command += " --to " + s.Previous.Version
+	}
+	return command
 }
 
 // distance says how far the second is from the first, with a link to GitHub's

@@ -27,7 +27,7 @@ func summaryDelivery() *delivery.Deployment {
 	return &delivery.Deployment{Target: delivery.Target{Agent: "customerServiceAgent", Environment: "dev", Region: "us-east-1"}, Outcome: delivery.Deployed,
 		Revision: strings.Repeat("7", 40), Digest: "sha256:" + hex("4"), Tags: []string{strings.Repeat("7", 40), "latest"},
 		Runtime:  delivery.RuntimeState{ID: "customerServiceAgent_dev-abcdefghij", Version: "4", Endpoint: "DEFAULT"},
-		Previous: &delivery.Pointer{Revision: strings.Repeat("9", 40), Digest: "sha256:" + hex("0"), Version: "3"},
+		Previous: &delivery.Pointer{Revision: strings.Repeat("9", 40), Digest: "sha256:" + hex("0"), Version: "3"}, PreviousPassed: true,
 		Changes: []delivery.Change{
 			{Path: "agentRuntimeArtifact.containerConfiguration.containerUri",
 				Before: json.RawMessage(`"111122223333.dkr.ecr.us-east-1.amazonaws.com/agents/dev@sha256:` + hex("0") + `"`),
@@ -50,12 +50,15 @@ func TestSummary(t *testing.T) {
 			s.between.ahead = 3
 			s.between.commits = []commitDocument{{s.Revision, "Answer in the caller's language"}, {strings.Repeat("8", 40), "``` # <b>big</b>"}}
 		},
-		"first": func(s *story) { s.Previous, s.Changes, s.between, s.oneOfMany = nil, nil, between{}, true },
+		"first": func(s *story) {
+			s.Previous, s.PreviousPassed, s.Changes, s.between, s.oneOfMany = nil, false, nil, between{}, true
+		},
 		"promoted": func(s *story) {
 			s.Target.Environment, s.oneOfMany, s.approvers = "stg", true, []string{"hubot", "monalisa"}
 			s.PromotedFrom = &delivery.Origin{Environment: "dev", Version: "9"}
 		},
-		"back":      func(s *story) { s.behind = 1 },
+		"back":      func(s *story) { s.behind, s.Back = 1, true },
+		"adopted":   func(s *story) { s.PreviousPassed = false },
 		"diverged":  func(s *story) { s.ahead, s.behind = 2, 1 },
 		"unchanged": func(s *story) { s.Outcome, s.Previous, s.Changes, s.between = delivery.Unchanged, nil, nil, between{} },
 		"rolled-back": func(s *story) {

@@ -88,8 +88,15 @@ func newRun(d *Deliverer, opts DeployOptions) *run {
 
 func (r *run) end(outcome Outcome) *Deployment {
 	r.report.Outcome = outcome
+	r.report.Back, r.report.PreviousPassed = r.back != nil, r.passedBefore()
 	r.report.Elapsed = r.now().Sub(r.start)
 	return r.report
+}
+
+// passedBefore says whether what served before is recorded, and verified.
+func (r *run) passedBefore() bool {
+	before := r.report.Previous
+	return before != nil && r.release != nil && *r.release.pointer() == *before && r.release.Verdict == Passed
 }
 
 // admissible refuses what can be refused without asking anybody.

@@ -133,6 +133,53 @@ func (w *world) amend(change func(*Release)) {
 	w.history["/helper/dev/release"] = append(w.history["/helper/dev/release"], string(raw))
 }
 
+// TestPreviousPassed: a deployment says whether a rollback can go to what served
+// before it.
+func TestPreviousPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		deploy := func(d *Deliverer, letter string) (*Deployment, error) { return d.Deploy(t.Context(), commit(letter)) }
+		unverified := func(d *Deliverer, letter string) (*Deployment, error) {
+			d.Target.Verify.Skip = true
+			return deploy(d, letter)
+		}
+		back := func(d *Deliverer, letter string) (*Deployment, error) {
+			return d.Rollback(t.Context(), RollbackOptions{To: rev(letter)})
+		}
+		for _, test := range []struct {
+			what, letter string
+			do           func(*Deliverer, string) (*Deployment, error)
+			left         string // version
+			passed, back bool
+		}{
+			{"over what was found", "a", deploy, "1", false, false},
+			{"over a verified one", "b", deploy, "2", true, false},
+			{"back from a verified one", "a", back, "3", true, true},
+			{"unverified", "c", unverified, "4", true, false},
+			{"back from an unverified one", "a", back, "5", false, true},
+			{"unverified again", "c", unverified, "6", true, false},
+			{"over an unverified one", "b", deploy, "7", false, false},
+		} {
+			d, _ := w.deliverer("me")
+			dep, err := test.do(d, test.letter)
+			if err != nil || dep.Previous.Version != test.left || dep.PreviousPassed != test.passed || dep.Back != test.back {
+				t.Fatalf("%s: %+v, %v", test.what, dep, err)
+			}
+			if !dep.PreviousPassed {
+				continue
+			}
+			if _, err := d.RollbackPlan(t.Context(), RollbackOptions{To: dep.Previous.Version}); err != nil {
+				t.Errorf("%s: a rollback to it: %v", test.what, err)
+			}
+		}
+		w.foreign()
+		d, _ := w.deliverer("me")
+		if dep, err := deploy(d, "a"); err != nil || dep.PreviousPassed {
+			t.Errorf("over what others made: %+v, %v", dep, err)
+		}
+	})
+}
+
 // TestDirtyIsRecorded: a release of uncommitted changes says so for good.
 func TestDirtyIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

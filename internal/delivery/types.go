@@ -279,6 +279,11 @@ type Deployment struct {
 	Tags     []string // those that name the image now
 	Runtime  RuntimeState
 	Previous *Pointer
+	// PreviousPassed says that Previous is recorded as having passed its
+	// verify: a rollback can go to it.
+	PreviousPassed bool
+	// Back says that it was a rollback.
+	Back bool
 	// PromotedFrom is where a promotion's image was proved.
 	PromotedFrom *Origin
 	Changes      []Change
