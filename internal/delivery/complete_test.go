@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -76,6 +77,30 @@ func TestComplete(t *testing.T) {
 		_, err = d.Deploy(t.Context(), commit("b"))
 		if !errors.Is(err, refused) || ExitCode(err) != 2 || len(w.wrote()) > 0 || w.counts["Build"] > 1 || o.told(Note, "hush") {
 			t.Errorf("got %v, %v", err, w.wrote())
+		}
+	})
+}
+
+// TestRollbackHasNoOrigins: what a rollback brings back is the old version's
+// value, hidden as it is, and not what slipway.yaml names today.
+func TestRollbackHasNoOrigins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		d, _ := w.deliverer("me")
+		d.Target.Origins = map[string]string{"KEY": "${ssm:/helper/dev/key}"}
+		for letter, value := range map[string]string{"a": "old", "b": "new"} {
+			d.Target.Settings = Document(`{"environmentVariables":{"KEY":"` + value + `"}}`)
+			if _, err := d.Deploy(t.Context(), commit(letter)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plan, err := d.RollbackPlan(t.Context(), RollbackOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(plan.Changes, func(c Change) bool { return c.Path == "environmentVariables.KEY" })
+		if i < 0 || !plan.Changes[i].Secret || plan.Changes[i].Origin != "" {
+			t.Errorf("%+v", plan.Changes)
 		}
 	})
 }

@@ -268,7 +268,8 @@ func (r *run) plan(ctx context.Context) error {
 
 // hide marks the changes of variables whose values come from elsewhere, or did
 // when the release that serves was made: what slipway.yaml does not show, a
-// diff of it does not either.
+// diff of it does not either. A rollback takes the values that the old version
+// has, wherever they came from.
 func (r *run) hide(changes []Change) {
 	hidden := map[string]string{}
 	if r.release != nil {
@@ -281,7 +282,10 @@ func (r *run) hide(changes []Change) {
 	}
 	for i, c := range changes {
 		if origin, ok := hidden[c.Path]; ok {
-			changes[i].Secret, changes[i].Origin = true, origin
+			changes[i].Secret = true
+			if r.back == nil {
+				changes[i].Origin = origin
+			}
 		}
 	}
 }
