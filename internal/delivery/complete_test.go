@@ -88,8 +88,8 @@ func TestRollbackHasNoOrigins(t *testing.T) {
 		w := newWorld(t)
 		d, _ := w.deliverer("me")
 		d.Target.Origins = map[string]string{"KEY": "${ssm:/helper/dev/key}"}
-		for letter, value := range map[string]string{"a": "old", "b": "new"} {
-			d.Target.Settings = Document(`{"environmentVariables":{"KEY":"` + value + `"}}`)
+		for _, letter := range []string{"a", "b"} {
+			d.Target.Settings = Document(`{"environmentVariables":{"KEY":"value of ` + letter + `"}}`)
 			if _, err := d.Deploy(t.Context(), commit(letter)); err != nil {
 				t.Fatal(err)
 			}

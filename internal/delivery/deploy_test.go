@@ -292,7 +292,7 @@ func TestRefused(t *testing.T) {
 		{name: "create as one who can't", world: func(_ *testing.T, w *world) { w.noRuntime() }, opts: func(o *DeployOptions) { o.Create = true },
 			alter: func(d *Deliverer) { d.Creator = nil }, kind: KindRefused},
 		{name: "locked", world: holds(func(*Lock) {}), exit: 5, kind: KindLocked,
-			says: []string{"octocat", "https://github.com/runs/7", "until 2000-01-01T01:00:00Z", "n1"}},
+			says: []string{"octocat", "https://github.com/runs/7", "until 2000-01-01T01:00:00Z", "slipway unlock --env dev --agent helper n1"}},
 		{name: "busy with a delivery that holds the lock", world: func(t *testing.T, w *world) {
 			holds(func(*Lock) {})(t, w)
 			w.status, w.busy = "UPDATING", 1<<30
@@ -301,7 +301,13 @@ func TestRefused(t *testing.T) {
 				t.Errorf("found out after %s", o.dep.Elapsed)
 			}
 		}},
-		{name: "locked by something unreadable", world: func(_ *testing.T, w *world) { w.params["/helper/dev/lock"] = "{" }, exit: 5, kind: KindLocked},
+		{name: "locked by something unreadable", world: func(_ *testing.T, w *world) { w.params["/helper/dev/lock"] = "{" }, exit: 5, kind: KindLocked,
+			says: []string{"taking the lock: the parameter /helper/dev/lock is no lock of slipway's", "look at it: aws ssm get-parameter --name /helper/dev/lock", "delete it, if"},
+			after: func(t *testing.T, o *outcome) {
+				if strings.Contains(o.text(), "unlock") || strings.Contains(o.text(), "0001-01-01") {
+					t.Errorf("it is told as a lock: %s", o.text())
+				}
+			}},
 		{name: "time up while waiting for a busy runtime", world: func(_ *testing.T, w *world) { w.status, w.busy = "UPDATING", 1<<30 },
 			ctx: func(w *world) context.Context { return w.within(time.Minute) }, kind: KindUnavailable, says: []string{"during preflight"}},
 		{name: "interrupted while it builds", ctx: func(w *world) context.Context { return w.interruptAfter("Build", 1) },

@@ -264,6 +264,8 @@ func TestStatusEndpoints(t *testing.T) {
 		"a lock": {world: func(w *world, _ *Deliverer) { held(w, time.Hour, "") }, served: []string{"DEFAULT 3 b"}},
 		"a lock that has expired": {world: func(w *world, _ *Deliverer) { held(w, -time.Hour, "") }, served: []string{"DEFAULT 3 b"},
 			notes: []string{"an interrupted delivery left its lock: slipway history --env dev --agent helper"}},
+		"no lock of slipway's": {world: func(w *world, _ *Deliverer) { w.params["/helper/dev/lock"] = "{" }, served: []string{"DEFAULT 3 b"},
+			notes: []string{"the parameter /helper/dev/lock is no lock of slipway's, and keeps deliveries out"}},
 		"a lock with a last word": {world: func(w *world, _ *Deliverer) { held(w, -time.Hour, "version 3 serves") }, served: []string{"DEFAULT 3 b"}},
 		"ahead": {world: func(w *world, _ *Deliverer) { w.foreign() }, served: []string{"DEFAULT 4 b"},
 			drift: []string{"DEFAULT serves version 4, the record says 3"}},

@@ -54,8 +54,12 @@ func (l Lock) free(owner string, now time.Time) bool {
 // UnderWay says whether the holder may still be at it: neither has it said that
 // it was interrupted, nor has its time run out.
 func (l Lock) UnderWay(now time.Time) bool {
-	return l.Left == "" && !now.After(l.Expires)
+	return !l.Foreign() && l.Left == "" && !now.After(l.Expires)
 }
+
+// Foreign says that the parameter holds something else than a lock of
+// slipway's. It keeps deliveries out until somebody has looked at it.
+func (l Lock) Foreign() bool { return l.Schema != lockSchema }
 
 // acquire takes the environment's lock, or returns an error of KindLocked
 // that says who holds it. Where a dead or interrupted holder left its lock and
@@ -134,6 +138,12 @@ func (d *Deliverer) putLock(ctx context.Context, l Lock, overwrite bool) error {
 
 func (d *Deliverer) lockedError(held Lock) error {
 	name, by := d.Target.Parameter("lock"), held.Holder
+	if held.Foreign() {
+		where := " --name " + name + " --region " + d.Target.Region
+		return &Error{Kind: KindLocked, Op: "taking the lock", Err: fmt.Errorf("the parameter %s is no lock of slipway's", name),
+			Hints: []string{"look at it: aws ssm get-parameter" + where,
+				"delete it, if nothing needs it and nothing is under way: aws ssm delete-parameter" + where}}
+	}
 	if held.Run != "" {
 		by += " (" + held.Run + ")"
 	}
@@ -141,7 +151,7 @@ func (d *Deliverer) lockedError(held Lock) error {
 		Err: fmt.Errorf("%s has held it since %s, until %s at the latest, to deliver %s", by,
 			held.Since.UTC().Format(time.RFC3339), held.Expires.UTC().Format(time.RFC3339), short(held.Revision)),
 		Hints: []string{"wait for it and run this command again",
-			"a holder that is dead for sure: slipway unlock --env " + d.Target.Environment + " " + held.Nonce}}
+			"a holder that is dead for sure: slipway unlock --env " + d.Target.Environment + " --agent " + d.Target.Agent + " " + held.Nonce}}
 }
 
 // Unlock breaks the lock that has nonce: it holds nobody up from then on. What
@@ -159,14 +169,14 @@ func (d *Deliverer) Unlock(ctx context.Context, nonce string) error {
 		return &Error{Kind: KindRefused, Op: op, Err: errors.New("nobody holds it"), Hints: []string{"nothing has to be done"}}
 	case err != nil:
 		return &Error{Kind: kindOfRefusal(err), Op: op, Err: err, Hints: hints(err)}
+	case held.Foreign():
+		return &Error{Kind: KindRefused, Op: op, Err: errors.New("it was not written by slipway"),
+			Hints: []string{"delete the parameter, if you know that nothing is under way"}}
 	case held.Nonce != nonce:
 		return &Error{Kind: KindRefused, Op: op, Err: fmt.Errorf("%s is not its nonce: %s", nonce, held.Story(d.now())),
 			Hints: []string{"its nonce is " + held.Nonce}}
 	case held.Left != "":
 		return nil // it holds nobody up already
-	case held.Schema != lockSchema:
-		return &Error{Kind: KindRefused, Op: op, Err: errors.New("it was not written by slipway"),
-			Hints: []string{"delete the parameter, if you know that nothing is under way"}}
 	}
 	held.Left = "its lock was broken by " + r.by()
 	return d.putLock(ctx, *held, true)

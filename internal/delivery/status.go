@@ -86,10 +86,13 @@ func (d *Deliverer) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// noteLock notes a lock that no delivery holds any more, and that none has said
-// farewell to.
+// noteLock notes a lock that no delivery holds, unless one has left its last
+// word in it.
 func (s *Status) noteLock(now time.Time) {
-	if s.Lock.Left == "" && !s.Lock.UnderWay(now) {
+	switch {
+	case s.Lock.Foreign():
+		s.Notes = append(s.Notes, "the parameter "+s.Target.Parameter("lock")+" is no lock of slipway's, and keeps deliveries out")
+	case s.Lock.Left == "" && !s.Lock.UnderWay(now):
 		s.Notes = append(s.Notes, "an interrupted delivery left its lock: slipway history --env "+s.Target.Environment+" --agent "+s.Target.Agent)
 	}
 }

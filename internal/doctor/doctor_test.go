@@ -514,8 +514,13 @@ func TestFindings(t *testing.T) {
 			w.endpoints["live"] = delivery.Endpoint{Status: "UPDATE_FAILED", LiveVersion: "2", TargetVersion: "3"}
 		}), "doctor/endpoint-failed"},
 		{"drift", do(func(w *world) { w.status.Drift = []string{"live serves version 3, the record says 2"} }), "doctor/drift"},
-		{"a lock", do(func(w *world) { w.status.Lock = &delivery.Lock{Holder: "octocat", Expires: w.clock.Add(time.Minute)} }), "doctor/locked"},
-		{"an expired lock", do(func(w *world) { w.status.Lock = &delivery.Lock{Holder: "octocat", Expires: w.clock.Add(-time.Minute)} }), "doctor/lock-left"},
+		{"a lock", do(func(w *world) {
+			w.status.Lock = &delivery.Lock{Schema: "slipway.lock/v1", Holder: "octocat", Expires: w.clock.Add(time.Minute)}
+		}), "doctor/locked"},
+		{"no lock of slipway's", do(func(w *world) { w.status.Lock = &delivery.Lock{Expires: w.clock.Add(-time.Minute)} }), "doctor/locked"},
+		{"an expired lock", do(func(w *world) {
+			w.status.Lock = &delivery.Lock{Schema: "slipway.lock/v1", Holder: "octocat", Expires: w.clock.Add(-time.Minute)}
+		}), "doctor/lock-left"},
 		{"one role for both", do(func(w *world) {
 			w.Target.ExecutionRole = w.Project.DeployRole
 		}), "doctor/execution-logs-denied doctor/execution-trust-denies doctor/pass-role-denied doctor/same-role policy/same-role"},

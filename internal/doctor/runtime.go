@@ -197,12 +197,16 @@ func record(ctx context.Context, x *examination) (string, error) {
 
 func (x *examination) lock(l delivery.Lock) {
 	name := x.Target.Parameter("lock")
+	if l.Foreign() {
+		x.finding("doctor/locked", "the parameter "+name+" is no lock of slipway's, and keeps deliveries out", "look at it, and delete it if nothing needs it").on(name)
+		return
+	}
 	if l.Left != "" || x.now().After(l.Expires) {
 		x.finding("doctor/lock-left", "a delivery of "+l.Holder+" was cut short and left its lock", "none is needed: the next delivery takes it over").on(name)
 		return
 	}
 	x.finding("doctor/locked", fmt.Sprintf("%s is delivering since %s; the lock ends at %s", l.Holder, l.Since.UTC().Format("15:04:05"), l.Expires.UTC().Format("15:04:05 MST")),
-		"wait for it; slipway unlock "+l.Nonce+" breaks it where that delivery is dead").on(name)
+		"wait for it; slipway unlock --env "+x.Target.Environment+" --agent "+x.Target.Agent+" "+l.Nonce+" breaks it where that delivery is dead").on(name)
 }
 
 var (
