@@ -115,7 +115,7 @@ type opener func(context.Context, *project) (*delivery.Deliverer, error)
 // could not be read, which their rows say too.
 func (a *app) statuses(ctx context.Context, file *config.File, s selection, open opener) (rows []environmentStatus, failures []error, err error) {
 	rows = []environmentStatus{}
-	for _, each := range everything(file, s) {
+	for _, each := range everything(file, a.named(s)) {
 		p, err := a.pick(file, each)
 		if delivery.KindOf(err) == delivery.KindUsage {
 			return nil, nil, err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,13 +82,16 @@ func (a *app) project(s selection) (*project, error) {
 	return a.pick(file, s)
 }
 
+// named is a selection with what the process environment names, where the
+// command line names nothing.
+func (a *app) named(s selection) selection {
+	s.environment = cmp.Or(s.environment, a.Getenv("SLIPWAY_ENV"))
+	s.agent = cmp.Or(s.agent, a.Getenv("SLIPWAY_AGENT"))
+	return s
+}
+
 func (a *app) pick(file *config.File, s selection) (*project, error) {
-	if s.environment == "" {
-		s.environment = a.Getenv("SLIPWAY_ENV")
-	}
-	if s.agent == "" {
-		s.agent = a.Getenv("SLIPWAY_AGENT")
-	}
+	s = a.named(s)
 	choice := config.Selection{Agent: s.agent, Environment: s.environment, Region: a.region, Login: s.login, Look: s.look, Partial: s.partial}
 	file, err := a.resolve(file, choice, nil)
 	if err != nil {
