@@ -159,16 +159,19 @@ func (a *app) environmentStatus(ctx context.Context, p *project, open opener) (e
 		row.Deploying = l.Holder
 	}
 	row.Digest = st.Digest()
-	if r := st.Release; r != nil {
-		if r.Version == st.Runtime.Version { // of another version the record says nothing
-			row.Dirty = r.Dirty
-			row.Revision, row.Digest, row.Verdict, row.At, row.By, row.Run = r.Revision, r.Digest, r.Verdict, &r.At, r.By, r.Run
-		}
-		if r.Failed != nil {
-			row.RolledBack, row.Reason = &previousDocument{r.Failed.Revision, r.Failed.Digest, r.Failed.Version}, r.Reason
-		}
+	if r := st.Release; r != nil && r.Version == st.Runtime.Version { // of another version the record says nothing
+		row.recorded(*r)
 	}
 	return row, nil
+}
+
+// recorded is what the record says of the version that serves.
+func (row *environmentStatus) recorded(r delivery.Release) {
+	row.Dirty = r.Dirty
+	row.Revision, row.Digest, row.Verdict, row.At, row.By, row.Run = r.Revision, r.Digest, r.Verdict, &r.At, r.By, r.Run
+	if r.Failed != nil {
+		row.RolledBack, row.Reason = &previousDocument{r.Failed.Revision, r.Failed.Digest, r.Failed.Version}, r.Reason
+	}
 }
 
 // statusLines is the table of what serves, and what there is to promote.
