@@ -37,6 +37,8 @@ func ParseEvidence(text []byte) (Evidence, error) {
 	case err != nil:
 	case e.Schema != evidenceSchema:
 		err = fmt.Errorf("its schema is %q, expected %s", e.Schema, evidenceSchema)
+	case e.Agent == "" || e.Environment == "":
+		err = errors.New("it does not say of which agent it is, and of which environment")
 	case !digestShape.MatchString(e.Digest):
 		err = fmt.Errorf("%q is no digest", e.Digest)
 	case !revisionShape.MatchString(e.Revision):

@@ -300,7 +300,7 @@ func TestProve(t *testing.T) {
 func FuzzEvidence(f *testing.F) {
 	good := `{"schema":"slipway.evidence/v1","agent":"helper","environment":"int","revision":"` + rev("a") + `","digest":"sha256:` + strings.Repeat("a", 64) + `","version":"3","at":"2026-11-01T00:00:00Z"}`
 	for _, seed := range []string{good, strings.Replace(good, "sha256", "sha512", 1), strings.Replace(good, rev("a"), "abc", 1), strings.Replace(good, "v1", "v2", 1),
-		strings.Replace(good, `,"at":"2026-11-01T00:00:00Z"`, "", 1), "", "null", "[]", good + "x"} {
+		strings.Replace(good, `,"at":"2026-11-01T00:00:00Z"`, "", 1), strings.Replace(good, `"environment":"int",`, "", 1), strings.Replace(good, `"agent":"helper",`, "", 1), "", "null", "[]", good + "x"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -308,7 +308,7 @@ func FuzzEvidence(f *testing.F) {
 		if err != nil && KindOf(err) != KindUsage {
 			t.Errorf("%v", err)
 		}
-		if err == nil && (!digestShape.MatchString(e.Digest) || len(e.Revision) != 40 || e.At.IsZero() || !json.Valid(text)) {
+		if err == nil && (!digestShape.MatchString(e.Digest) || len(e.Revision) != 40 || e.At.IsZero() || e.Agent == "" || e.Environment == "" || !json.Valid(text)) {
 			t.Errorf("%s was taken for %+v", text, e)
 		}
 	})
