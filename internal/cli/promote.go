@@ -53,7 +53,7 @@ func (a *app) promoteCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.given = cmd.Flags().Changed("evidence")
-			if err := cmp.Or(positive(cmd, "timeout", f.timeout), notEmpty(cmd, "revision"), f.check(cmd)); err != nil {
+			if err := cmp.Or(positive(cmd, "timeout", f.timeout), notEmpty(cmd, "from"), notEmpty(cmd, "revision"), f.check(cmd)); err != nil {
 				return err
 			}
 			return a.promote(cmd.Context(), f)
