@@ -597,6 +597,29 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestWhatMakes: where releases come from another environment, a promotion
+// makes what is missing.
+func TestWhatMakes(t *testing.T) {
+	for id, breaks := range map[string]func(w *world){
+		"doctor/shared-runtime": func(w *world) {
+			w.Project.Siblings = map[string]string{"int": "/support/int/runtime-id"}
+			w.parameters["/support/int/runtime-id"] = rid
+		},
+		"doctor/runtime-missing":  func(w *world) { w.runtime = "" },
+		"doctor/runtime-deleting": func(w *world) { w.runtime = strings.Replace(w.runtime, "READY", "DELETING", 1) },
+		"doctor/endpoint-missing": func(w *world) { clear(w.endpoints) },
+	} {
+		for after, want := range map[string]string{"": "slipway deploy --create --env dev", "int": "slipway promote --to dev --create"} {
+			w := healthy()
+			w.Target.After = after
+			breaks(w)
+			if !slices.ContainsFunc(w.Examine(t.Context()).Findings, func(f Finding) bool { return f.ID == id && strings.Contains(f.Hint, want) }) {
+				t.Errorf("%s after %q is not told to run %s", id, after, want)
+			}
+		}
+	}
+}
+
 func tokenOf(sub, environment, ref string) func(context.Context) (map[string]string, error) {
 	return func(context.Context) (map[string]string, error) {
 		return map[string]string{"sub": sub, "aud": "sts.amazonaws.com", "environment": environment, "ref": ref,
