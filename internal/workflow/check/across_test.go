@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -312,5 +313,28 @@ func TestActions(t *testing.T) {
 		if f := checked(t, Options{}, action(steps)); !has(f, rule) {
 			t.Errorf("%s is not found: %+v", rule, f)
 		}
+	}
+}
+
+// TestCircle: workflows that call each other in a circle, which GitHub does not
+// run, are judged all the same, and in no more time than others.
+func TestCircle(t *testing.T) {
+	jobs := func(to string) string {
+		var b strings.Builder
+		for i := range 60 {
+			fmt.Fprintf(&b, "  j%d:\n    uses: ./.github/workflows/%s.yml\n    with: {environment: '${{ inputs.environment }}'}\n", i, to)
+		}
+		return b.String()
+	}
+	const called = "on: {workflow_call: {inputs: {environment: {type: string}}}}\njobs:\n"
+	deploys := "  d:\n    runs-on: ubuntu-24.04\n    environment: ${{ inputs.environment }}\n    steps: [{run: slipway deploy --env prod}]\n"
+	report, err := Check([]File{
+		{dir + "a.yml", []byte(called + jobs("b") + deploys)},
+		{dir + "b.yml", []byte(called + jobs("a") + deploys)},
+		{dir + "pr.yml", []byte("on: pull_request\njobs:\n  pr:\n    permissions: {id-token: write, contents: read}\n" +
+			"    uses: ./.github/workflows/a.yml\n    with: {environment: prod}\n")},
+	}, Options{})
+	if err != nil || !slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Rule == "workflow/pull-request-deploy" }) {
+		t.Errorf("%+v, %v", report.Findings, err)
 	}
 }

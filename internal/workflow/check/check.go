@@ -78,7 +78,7 @@ func Check(files []File, o Options) (Report, error) {
 		d.survey()
 	}
 	for _, d := range set {
-		d.surveyCallers()
+		d.surveyCalls()
 	}
 	for _, d := range set {
 		for _, j := range d.jobs {

@@ -130,7 +130,7 @@ func (j *job) choicesOfPath(p dotted, depth int) choices {
 	}
 	switch p.nth(0) {
 	case "inputs":
-		return j.doc.choicesOfInput(p.nth(1), depth)
+		return j.doc.choicesOfInput(p.nth(1))
 	case "vars":
 		return choices{unknown: true}
 	case "matrix":
@@ -152,7 +152,14 @@ func (j *job) choicesOfPath(p dotted, depth int) choices {
 
 // choicesOfInput are those of an input's list, or of what the callers among
 // the files give, all events together.
-func (d *document) choicesOfInput(name string, depth int) choices {
+func (d *document) choicesOfInput(name string) choices {
+	if known, ok := d.choices[name]; ok {
+		return known
+	}
+	if d.choices == nil {
+		d.choices = map[string]choices{}
+	}
+	d.choices[name] = choices{open: true} // for workflows that call each other in a circle, which GitHub does not run
 	stated := d.inputs[name]
 	all := choices{open: len(stated) == 0}
 	for _, in := range stated {
@@ -162,22 +169,24 @@ func (d *document) choicesOfInput(name string, depth int) choices {
 		case in.kind == "environment":
 			all.unknown = true // one that exists
 		case in.event == "workflow_call" && (len(stated) > 1 || !d.on("workflow_dispatch")): // by hand it would be empty
-			all = all.plus(d.choicesOfCallers(name, depth))
+			all = all.plus(d.choicesOfCallers(name))
 		default:
 			all.open = true
 		}
 	}
+	all.values = slices.Clip(all.values) // whoever adds to them has a copy
+	d.choices[name] = all
 	return all
 }
 
-func (d *document) choicesOfCallers(name string, depth int) choices {
+func (d *document) choicesOfCallers(name string) choices {
 	var all choices
 	callers := 0
 	for _, other := range *d.set {
 		for _, j := range other.jobs {
-			if j.called() == d {
+			if j.callee == d {
 				callers++
-				all = all.plus(j.choicesOf(j.node.get("with").fold(name).text(), depth+1))
+				all = all.plus(j.choicesOf(j.node.get("with").fold(name).text(), 0))
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type job struct {
 
 	token   node // the permission that lets it mint a token, the job's id where that is its caller's; absent if none does
 	secrets bool // it is handed some
+	callee  *document
 }
 
 // step is one step of a job.
@@ -183,19 +184,18 @@ func (j *job) granted() []*job {
 	return all
 }
 
-// surveyCallers finds the jobs of the set that call a workflow, if it runs for
-// callers alone.
-func (d *document) surveyCallers() {
-	if d.action || len(d.triggers) == 0 || slices.ContainsFunc(d.triggers, func(t started) bool { return t.name != "workflow_call" }) {
-		return
-	}
-	for _, other := range *d.set {
-		for _, j := range other.jobs {
-			if j.called() == d {
-				d.callers = append(d.callers, j)
-			}
+// surveyCalls finds which workflows of the set the jobs are.
+func (d *document) surveyCalls() {
+	for _, j := range d.jobs {
+		if j.callee = j.called(); j.callee != nil && j.callee.calledOnly() {
+			j.callee.callers = append(j.callee.callers, j)
 		}
 	}
+}
+
+// calledOnly says whether a workflow runs for callers alone.
+func (d *document) calledOnly() bool {
+	return !d.action && len(d.triggers) > 0 && !slices.ContainsFunc(d.triggers, func(t started) bool { return t.name != "workflow_call" })
 }
 
 // permissions are the job's own, or else the workflow's.
@@ -226,14 +226,14 @@ func (j *job) deploys() bool {
 // in a run of which so much is known. A token is the called job's only if its
 // caller may mint it.
 func (j *job) mayDeploy(about expr.Scope, seen map[*job]bool) bool {
-	d := j.called()
+	d := j.callee
 	if d == nil || seen[j] || !j.token.ok() {
 		return j.deploys()
 	}
 	seen[j] = true
 	inside := j.handing(d, about)
 	return slices.ContainsFunc(d.jobs, func(o *job) bool {
-		return o.startsIn(inside, map[*job]bool{}) && o.mayDeploy(inside, seen)
+		return !seen[o] && o.startsIn(inside, map[*job]bool{}) && o.mayDeploy(inside, seen)
 	})
 }
 

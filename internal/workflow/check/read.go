@@ -29,7 +29,8 @@ type document struct {
 	triggers []started
 	inputs   map[string][]input // lower case; of each event that has one of the name
 	jobs     []*job
-	callers  []*job // of a workflow on workflow_call alone
+	callers  []*job             // of a workflow on workflow_call alone
+	choices  map[string]choices // of inputs, as far as they were asked for
 	found    []Finding
 }
 
