@@ -269,8 +269,9 @@ func TestWorkflowRulesDoc(t *testing.T) {
 		"Rules that begin with `actionlint/` are those of [actionlint](https://github.com/rhysd/actionlint) 1.7.12: syntax, types and\n"+
 		"expressions, all errors, `actionlint/runner-label` aside, since whoever has runners of their own names them as they like.\n"+
 		"The others are Slipway's and about delivery.\n\n"+
-		"A *token job* may mint a token: `id-token: write`, its own or the workflow's. A *deploy job* is one that also names an\n"+
-		"environment, runs `slipway` or takes AWS credentials. *Text of others* is `github.event.*`, `head_ref`, `ref_name`, `ref`, `inputs.*`\n"+
+		"A *token job* may mint a token: `id-token: write`, its own, the workflow's or, where a called workflow\n"+
+		"states none, its caller's. A *deploy job* is one that also names an environment, runs `slipway` or takes AWS credentials.\n"+
+		"*Text of others* is `github.event.*`, `head_ref`, `ref_name`, `ref`, `inputs.*`\n"+
 		"and what is derived from them: variables, outputs, matrices, branches and messages that a script asks `git` or `gh` for. An input\n"+
 		"of type choice, boolean or number is none.\n\n"+
 		"The verdict is `reject` with any error, else `warn` with any warning, else `accept`; exit 3 for `reject`, 0 for the others, 2 for\n"+
