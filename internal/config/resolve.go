@@ -36,7 +36,7 @@ type resolving struct {
 	lookup             Lookup
 	region             bool // the file's region is the environment's
 	look               bool // of the agent, only where its images are
-	partial            bool // what a runtime is given may be known elsewhere
+	partial            bool // what only a deploy needs may be known elsewhere
 }
 
 // concerns says whether a path belongs to the agent, the environment, or what
@@ -45,12 +45,6 @@ func (s *resolving) concerns(path string) bool {
 	own, agents := strings.CutPrefix(path, "agents."+s.agent+".")
 	return s.agent != "" && agents && (!s.look || own == "repository") ||
 		strings.HasPrefix(path, "environments."+s.environment+".") || path == "region" && s.region
-}
-
-// leaves says whether the value at a path may stay unknown.
-func (s *resolving) leaves(path string) bool {
-	own, _ := strings.CutPrefix(path, "agents."+s.agent+".")
-	return s.partial && (strings.HasPrefix(own, "runtime.") || strings.HasPrefix(own, "verify."))
 }
 
 // Resolve returns the file with the expressions of one agent and environment
@@ -180,7 +174,7 @@ func (r *reader) valueOf(e reference, n *yaml.Node, path string) (value string, 
 		if s.lookup.Env != nil {
 			value = s.lookup.Env(e.name)
 		}
-		if value == "" && s.leaves(path) {
+		if value == "" && s.partial && takesBoth.MatchString(path) {
 			r.unset = append(r.unset, e.name)
 			return "", problem, true
 		}

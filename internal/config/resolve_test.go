@@ -252,7 +252,8 @@ agents:
     runtime: {environment_variables: {LEVEL: "${env:LEVEL}", KIND: agent}}
     verify: {expect: {contains: "${env:WORD} and ${env:LEVEL}"}}
 environments:
-  dev: {account: "${env:ACCOUNT}"}
+  dev: {account: "${env:ACCOUNT}", execution_role: "${env:ROLE}", network: {mode: VPC, subnets: ["${env:SUBNET}"], security_groups: "${env:GROUPS}"}}
+  lab: {account: "444455556666", network: {mode: VPC}} # AGENT_SUBNET_IDS and AGENT_SECURITY_GROUP_ID have the rest
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -263,12 +264,20 @@ environments:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Unset(); !slices.Equal(got, []string{"LEVEL", "WORD"}) {
+	if got := f.Unset(); !slices.Equal(got, []string{"GROUPS", "LEVEL", "ROLE", "SUBNET", "WORD"}) {
 		t.Errorf("not set: %v", got)
 	}
 	target, err := f.Target(s, lookup.Env)
 	if err != nil || !strings.Contains(string(target.Settings), `"KIND":"agent"`) || !strings.Contains(string(target.Settings), `"LEVEL":""`) {
 		t.Errorf("%s, %v", target.Settings, err)
+	}
+	for _, partial := range []bool{true, false} {
+		_, err := file.Target(Selection{Environment: "lab", Partial: partial}, func(name string) string {
+			return map[string]string{"TEAM": "team", "LEVEL": "info", "WORD": "yes"}[name]
+		})
+		if needs := err != nil && strings.Contains(err.Error(), "needs subnets"); partial == needs {
+			t.Errorf("lab, partial %v: %v", partial, err)
+		}
 	}
 	for _, name := range []string{"TEAM", "ACCOUNT"} {
 		was := variables[name]
@@ -278,7 +287,8 @@ environments:
 		}
 		variables[name] = was
 	}
-	variables["LEVEL"], variables["WORD"] = "debug", "yes"
+	variables["LEVEL"], variables["WORD"], variables["ROLE"] = "debug", "yes", "arn:aws:iam::111122223333:role/x"
+	variables["SUBNET"], variables["GROUPS"] = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
 	if f, err := file.Resolve(s, lookup); err != nil || len(f.Unset()) > 0 {
 		t.Errorf("with all of them: %v", err)
 	}

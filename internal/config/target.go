@@ -32,8 +32,8 @@ type Selection struct {
 	// its repository's is needed.
 	Look bool
 	// Partial says that variables may be set elsewhere, as a GitHub
-	// environment's are in its own jobs alone: what the runtime and its verify
-	// take from one that is not set here is empty, and Unset names it.
+	// environment's are in its own jobs alone: what only a deploy needs, and is
+	// not set here, is empty, and Unset names it.
 	Partial bool
 }
 
@@ -63,7 +63,7 @@ func (f *File) Target(s Selection, getenv func(string) string) (delivery.Target,
 	if err != nil {
 		return delivery.Target{}, err
 	}
-	if err := f.complete(e); err != nil {
+	if err := f.complete(e, s.Partial); err != nil {
 		return delivery.Target{}, err
 	}
 	settings, err := settings(a, e)
@@ -242,8 +242,9 @@ func (o *overlay) source(variable, environment, key string) string {
 	return environmentPath(environment, key)
 }
 
-// complete reports what an environment lacks once all places were asked.
-func (f *File) complete(e Environment) error {
+// complete reports what an environment lacks once all places were asked; of a
+// partial selection only what more than a deploy needs.
+func (f *File) complete(e Environment, partial bool) error {
 	place := f.places["environments."+e.Name]
 	failure := &delivery.Error{Kind: delivery.KindConfig}
 	at := fmt.Sprintf("%s:%d:%d", f.Name, place.line, place.column)
@@ -252,7 +253,7 @@ func (f *File) complete(e Environment) error {
 	case e.Region == "":
 		failure.Err = fmt.Errorf("%s: environment %s has no region", at, e.Name)
 		failure.Hints = []string{"set region in " + FileName + ", AWS_REGION, or --region"}
-	case n.Mode == NetworkVPC && len(f.pending) == 0 && (len(n.Subnets) == 0 || len(n.SecurityGroups) == 0):
+	case n.Mode == NetworkVPC && len(f.pending) == 0 && !partial && (len(n.Subnets) == 0 || len(n.SecurityGroups) == 0):
 		failure.Err = fmt.Errorf("%s: environment %s has network mode VPC, which needs subnets and security groups", at, e.Name)
 		failure.Hints = []string{"set network.subnets or " + EnvSubnets + ", and network.security_groups or " + EnvSecurityGroup}
 	default:
